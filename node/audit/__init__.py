@@ -1,0 +1,1 @@
+"""Audit: work tables with the current state, ledger tables that only grow."""

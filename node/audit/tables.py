@@ -1,0 +1,249 @@
+"""The tables. *Work* tables hold the current state and change; *ledger* tables are append-only.
+
+Every change of a work row writes its ledger row in the same transaction (`trail.record`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from node.database import UtcDateTime
+
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER primary keys
+_UID = String(64)  # PS3.5 section 6.2, VR UI
+_SHA256 = String(64)
+
+
+class Base(DeclarativeBase):
+    """The one metadata that migrations compare with the database."""
+
+    type_annotation_map = {dict[str, Any]: JSON, datetime: UtcDateTime}  # noqa: RUF012 - SQLAlchemy's
+
+
+class Installation(Base):
+    """One row: this installation's UID, the root of every UID that we derive."""
+
+    __tablename__ = "installation"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    uid: Mapped[str] = mapped_column(_UID)
+    created_at: Mapped[datetime]
+
+
+class Association(Base):
+    """A DICOM association that is open or was; pairing asks which studies are still arriving."""
+
+    __tablename__ = "association"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    calling_ae: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str] = mapped_column(String(64))
+    receiver: Mapped[str] = mapped_column(String(64))
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class Instance(Base):
+    """An acknowledged instance; every version of a SOP Instance UID is kept, one is current.
+
+    `standing`: `current`, `superseded` (older demographics, same pixels), `duplicate` (same
+    bytes), `conflict` (same UID, other pixels; kept, never used), `own` (our report came back).
+    """
+
+    __tablename__ = "instance"
+    __table_args__ = (
+        UniqueConstraint("sop_instance_uid", "version"),
+        Index("ix_instance_study", "study_instance_uid", "standing"),
+    )
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID)
+    version: Mapped[int]
+    standing: Mapped[str] = mapped_column(String(16))
+    sop_class_uid: Mapped[str] = mapped_column(_UID)
+    study_instance_uid: Mapped[str] = mapped_column(_UID)
+    series_instance_uid: Mapped[str] = mapped_column(_UID)
+    modality: Mapped[str] = mapped_column(String(16))
+    patient_id: Mapped[str] = mapped_column(String(64), index=True)
+    blob_sha256: Mapped[str] = mapped_column(_SHA256)
+    size: Mapped[int] = mapped_column(BigInteger)
+    header: Mapped[dict[str, Any]]
+    source: Mapped[str] = mapped_column(String(80))
+    association_id: Mapped[str | None] = mapped_column(ForeignKey("association.id"))
+    received_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Job(Base):
+    """The work that one SEG instance and generation makes: one report.
+
+    `state`: waiting, queued, running, delivering, done, refused, held, dead.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (UniqueConstraint("seg_uid", "generation"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    seg_uid: Mapped[str] = mapped_column(_UID)
+    generation: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    study_instance_uid: Mapped[str] = mapped_column(_UID, index=True)
+    patient_id: Mapped[str] = mapped_column(String(64), index=True)
+    cases: Mapped[dict[str, Any]]
+    run: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class JobNeed(Base):
+    """An instance that a waiting job still misses."""
+
+    __tablename__ = "job_need"
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True, index=True)
+
+
+class Assignment(Base):
+    """The image that a person chose for a SEG without source references."""
+
+    __tablename__ = "assignment"
+    seg_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID)
+    frame_number: Mapped[int]
+    assigned_by: Mapped[str] = mapped_column(String(64))
+    assigned_at: Mapped[datetime]
+
+
+class FindingRow(Base):
+    """What the pipeline said about one case of one job."""
+
+    __tablename__ = "finding"
+    __table_args__ = (UniqueConstraint("job_id", "case_name"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    case_name: Mapped[str] = mapped_column(String(80), index=True)
+    status: Mapped[str] = mapped_column(String(16))
+    probability: Mapped[float | None]
+    malignancy: Mapped[str | None] = mapped_column(String(16))
+    refusal_code: Mapped[str | None] = mapped_column(String(32))
+    bundle_sha256: Mapped[str] = mapped_column(_SHA256)
+    finding: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class Report(Base):
+    """One object (SR or companion) of a job's report; its bytes never change once stored."""
+
+    __tablename__ = "report"
+    __table_args__ = (UniqueConstraint("job_id", "kind"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    sop_class_uid: Mapped[str] = mapped_column(_UID)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(_UID)
+    study_instance_uid: Mapped[str] = mapped_column(_UID, index=True)
+    blob_sha256: Mapped[str] = mapped_column(_SHA256)
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class Delivery(Base):
+    """One report object on its way to one destination.
+
+    `state`: pending, sent (accepted, not proven), proven, dead.
+    """
+
+    __tablename__ = "delivery"
+    __table_args__ = (UniqueConstraint("report_id", "destination"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("report.id"))
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str] = mapped_column(Text, default="")
+    updated_at: Mapped[datetime]
+
+
+class Lease(Base):
+    """An executor's sign of life."""
+
+    __tablename__ = "lease"
+    executor_id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    beat_at: Mapped[datetime]
+
+
+class _Ledger:
+    """Columns that every ledger table has; rows are only ever inserted."""
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    schema_version: Mapped[int] = mapped_column(default=1)
+    actor: Mapped[str] = mapped_column(String(80))
+    event: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[str] = mapped_column(String(80), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(_UID, default="", index=True)
+    patient_id: Mapped[str] = mapped_column(String(64), default="", index=True)
+    detail: Mapped[dict[str, Any]]
+
+
+class LedgerSystem(_Ledger, Base):
+    """Start, stop, refused configuration, activation of a bundle."""
+
+    __tablename__ = "ledger_system"
+
+
+class LedgerAssociation(_Ledger, Base):
+    """Associations: opened, rejected, closed, aborted. Subject: the association id."""
+
+    __tablename__ = "ledger_association"
+
+
+class LedgerInstance(_Ledger, Base):
+    """Instances: received, refused, ... Subject: the SOP Instance UID."""
+
+    __tablename__ = "ledger_instance"
+
+
+class LedgerCase(_Ledger, Base):
+    """Cases: paired, assigned. Subject: the case name."""
+
+    __tablename__ = "ledger_case"
+
+
+class LedgerJob(_Ledger, Base):
+    """Every change of a job's state. Subject: `<SEG UID>/<generation>`."""
+
+    __tablename__ = "ledger_job"
+
+
+class LedgerFinding(_Ledger, Base):
+    """Findings, complete. Subject: the case name."""
+
+    __tablename__ = "ledger_finding"
+
+
+class LedgerReport(_Ledger, Base):
+    """Report objects with their hashes. Subject: their SOP Instance UID."""
+
+    __tablename__ = "ledger_report"
+
+
+class LedgerDelivery(_Ledger, Base):
+    """Attempts and proofs. Subject: the SOP Instance UID that was delivered."""
+
+    __tablename__ = "ledger_delivery"
+
+
+LEDGERS: dict[str, type[_Ledger]] = {
+    "system": LedgerSystem,
+    "association": LedgerAssociation,
+    "instance": LedgerInstance,
+    "case": LedgerCase,
+    "job": LedgerJob,
+    "finding": LedgerFinding,
+    "report": LedgerReport,
+    "delivery": LedgerDelivery,
+}

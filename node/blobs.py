@@ -1,0 +1,130 @@
+"""The blob store: bytes by content hash, durable when `put` returns.
+
+Every room that keeps bytes (receive, web, report, deliver) shares it. Names on disk are ours:
+the SHA-256 of the content, never anything that was received.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import BinaryIO
+
+from node.errors import BlobError
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Stored bytes: their SHA-256 in hexadecimal and their length."""
+
+    sha256: str
+    size: int
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class BlobStore:
+    """Blobs under one folder, with a spool for bytes that are still arriving.
+
+    The spool lies on the same file system, so that keeping a file is one atomic rename.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.spool = root / "spool"
+        self.spool.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        """Return where a blob lies (or would lie)."""
+        return self.root / sha256[:2] / sha256[2:4] / sha256
+
+    def put(self, data: bytes) -> Blob:
+        """Keep bytes; they are on the disk under their name when this returns."""
+        with self.writer() as file:
+            file.write(data)
+            return self.keep(Path(file.name), hashlib.sha256(data).hexdigest())
+
+    @contextmanager
+    def writer(self) -> Iterator[BinaryIO]:
+        """A spool file to fill; what `keep` has not taken by the end is removed."""
+        with NamedTemporaryFile(dir=self.spool, delete=False) as file:
+            try:
+                yield file.file
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+
+    def keep(self, spooled: Path, sha256: str | None = None) -> Blob:
+        """Move a spool file into the store: fsync file, rename, fsync folders.
+
+        Args:
+            spooled: A closed or flushed file in `spool`.
+            sha256: Its hash if the caller has computed it already.
+
+        Raises:
+            BlobError: If the file cannot be stored, for example because the disk is full.
+        """
+        try:
+            with spooled.open("rb+") as file:
+                if sha256 is None:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                file.flush()
+                os.fsync(file.fileno())
+                size = os.fstat(file.fileno()).st_size
+            target = self.path(sha256)
+            if not target.parent.is_dir():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _fsync_folder(target.parent.parent)
+                _fsync_folder(self.root)
+            spooled.replace(target)
+            _fsync_folder(target.parent)
+        except OSError as error:
+            raise BlobError(f"cannot store {spooled.name}: {error.strerror}") from error
+        return Blob(sha256, size)
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open a blob for reading.
+
+        Raises:
+            BlobError: If it is not there.
+        """
+        try:
+            return self.path(sha256).open("rb")
+        except FileNotFoundError as error:
+            raise BlobError(f"blob {sha256} is not in the store") from error
+
+    def verify(self, sha256: str) -> bool:
+        """Tell whether a blob is there and still has its content."""
+        try:
+            with self.open(sha256) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        except BlobError:
+            return False
+
+    def delete(self, sha256: str) -> None:
+        """Remove a blob; no error if it is gone already."""
+        self.path(sha256).unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Return the free space of the file system that holds the store."""
+        return shutil.disk_usage(self.root).free
+
+    def sweep_spool(self) -> int:
+        """Remove what a killed receiver left in the spool; nothing of it was acknowledged."""
+        leftovers = [path for path in self.spool.iterdir() if path.is_file()]
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return len(leftovers)

@@ -1,0 +1,108 @@
+"""Engines and transactions on SQLite and PostgreSQL, with the durability the node promises."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection as SQLiteConnection
+from typing import Any
+
+from sqlalchemy import Connection, Engine, TypeDecorator, create_engine, event, text
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.types import DateTime
+
+from node.errors import ConfigurationError
+
+_SQLITE_PRAGMAS = (
+    "busy_timeout=30000",  # milliseconds; writers queue instead of failing
+    "foreign_keys=ON",
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a commit is on the disk when it returns
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, always UTC and aware, on both databases."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC.
+
+        Raises:
+            ValueError: If the time has no zone.
+        """
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a stored time needs a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware time (SQLite forgets the zone)."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def utc_now() -> datetime:
+    """Return the current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def open_engine(url: str) -> Engine:
+    """Open an engine: SQLite in WAL mode with synchronous=FULL, or PostgreSQL.
+
+    Args:
+        url: `sqlite:///path` or `postgresql+psycopg://...`.
+
+    Raises:
+        ConfigurationError: If the URL names another database or cannot be read.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(f"database.url is no SQLAlchemy URL: {error}") from error
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed, pool_size=10, pool_pre_ping=True)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        raise ConfigurationError("database.url must be sqlite:///FILE or postgresql+psycopg://...")
+    Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"check_same_thread": False}, pool_size=10)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: SQLiteConnection, record: Any) -> None:  # noqa: ANN401 - pool entry
+        del record
+        # Write locks are taken at BEGIN, so that a transaction never fails half-way on "locked".
+        connection.isolation_level = "IMMEDIATE"
+        for pragma in _SQLITE_PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+@contextmanager
+def read_only(engine: Engine) -> Iterator[Connection]:
+    """A connection for reading that takes no write lock on SQLite."""
+    with engine.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+def lock(connection: Connection, key: str) -> None:
+    """Serialise transactions on `key` until this one ends.
+
+    SQLite's IMMEDIATE transactions are serial already; the lock is taken by the first write.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(:high, :low)"),
+            {"high": zlib.crc32(key.encode()) - 2**31, "low": 0x4352444C - 2**31},
+        )
