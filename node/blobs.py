@@ -12,9 +12,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import BinaryIO
+from typing import IO
 
 from node.errors import BlobError
 
@@ -59,7 +60,7 @@ class BlobStore:
             return self.keep(Path(file.name), hashlib.sha256(data).hexdigest())
 
     @contextmanager
-    def writer(self) -> Iterator[BinaryIO]:
+    def writer(self) -> Iterator[IO[bytes]]:
         """A spool file to fill; what `keep` has not taken by the end is removed."""
         with NamedTemporaryFile(dir=self.spool, delete=False) as file:
             try:
@@ -95,7 +96,7 @@ class BlobStore:
             raise BlobError(f"cannot store {spooled.name}: {error.strerror}") from error
         return Blob(sha256, size)
 
-    def open(self, sha256: str) -> BinaryIO:
+    def open(self, sha256: str) -> BufferedReader:
         """Open a blob for reading.
 
         Raises:

@@ -26,7 +26,7 @@ class Trail:
 
     actor: str
 
-    def record(  # noqa: PLR0917 - the columns of a ledger row
+    def record(
         self,
         connection: Connection,
         ledger: Ledger,
