@@ -64,7 +64,8 @@ class InstanceHeader:
     Attributes:
         pixels_sha256: SHA-256 of the encoded pixel data; "" where there is none. It tells an
             update of the demographics from a conflict.
-        colour: The instance has three samples a pixel or a palette.
+        colour_flow: The header says that colour flow is shown: Ultrasound Color Data Present
+            (0028,0014), a colour-flow region (PS3.3 section C.8.5.5.1.2) or Image Type value 4.
         segments: For SEG instances only.
         references: Every SOP Instance UID that the instance refers to, in order.
     """
@@ -92,7 +93,7 @@ class InstanceHeader:
     rows: int = 0
     columns: int = 0
     number_of_frames: int = 1
-    colour: bool = False
+    colour_flow: bool = False
     pixels_sha256: str = ""
     segments: tuple[SegmentHeader, ...] = ()
     references: tuple[str, ...] = ()

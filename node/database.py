@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 from typing import Any
@@ -97,12 +97,17 @@ def read_only(engine: Engine) -> Iterator[Connection]:
 
 
 def lock(connection: Connection, key: str) -> None:
-    """Serialise transactions on `key` until this one ends.
+    """Serialise transactions on `key` until this one ends; call it before the first read.
 
-    SQLite's IMMEDIATE transactions are serial already; the lock is taken by the first write.
+    On PostgreSQL other keys go on side by side; on SQLite every writer waits.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(
-            text("SELECT pg_advisory_xact_lock(:high, :low)"),
-            {"high": zlib.crc32(key.encode()) - 2**31, "low": 0x4352444C - 2**31},
+            text("SELECT pg_advisory_xact_lock(:key)"),
+            {"key": int.from_bytes(sha256(key.encode()).digest()[:8], signed=True)},
         )
+        return
+    # Python's sqlite3 begins only at the first write: what was read before it could be stale.
+    driver = connection.connection.driver_connection
+    if isinstance(driver, SQLiteConnection) and not driver.in_transaction:
+        driver.execute("BEGIN IMMEDIATE")

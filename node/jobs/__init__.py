@@ -1,0 +1,1 @@
+"""Jobs: durable work on a queue engine; the truth stands in our own tables."""

@@ -1,0 +1,131 @@
+"""What the stages are asked and answer: the port between the jobs and the rooms above them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from node.case import Case, CaseResult, FrameReference, InstanceHeader, Pairing
+
+
+@dataclass(frozen=True, slots=True)
+class PairingQuestion:
+    """All that pairing may know about one SEG at one moment.
+
+    Attributes:
+        seg: The SEG.
+        seg_received_at: When it was acknowledged.
+        images: Every current image of the SEG's study and every one that it refers to, by SOP
+            Instance UID.
+        siblings: The other current SEGs of the study, oldest first.
+        assignment: The frame that a person chose, if any.
+        study_changed_at: When the latest instance of the study was acknowledged.
+        study_arriving: An association that carries the study is still open.
+        now: The moment.
+    """
+
+    seg: InstanceHeader
+    seg_received_at: datetime
+    images: Mapping[str, InstanceHeader]
+    siblings: Sequence[InstanceHeader]
+    assignment: FrameReference | None
+    study_changed_at: datetime
+    study_arriving: bool
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """An acknowledged instance: its header and where its bytes lie."""
+
+    header: InstanceHeader
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The SR that a new one supersedes (PS3.3 section C.17.2.2)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentRequest:
+    """One SEG instance and generation to assess and report.
+
+    Attributes:
+        installation_uid: Root of every UID that we derive.
+        instances: The SEGs and images that the cases refer to, by SOP Instance UID.
+        when: The content date and time of the report.
+    """
+
+    installation_uid: str
+    seg_uid: str
+    generation: int
+    cases: tuple[Case, ...]
+    instances: Mapping[str, StoredInstance]
+    predecessor: Predecessor | None
+    when: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReportObject:
+    """One object of a report: a complete Part 10 file in memory."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What came of a request: a result a case and the objects to deliver."""
+
+    results: tuple[CaseResult, ...]
+    objects: tuple[ReportObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One stored report object to be delivered; `sent` if the destination accepted it before."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    path: Path
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one parcel in one attempt.
+
+    Attributes:
+        state: `proven`, `sent` (accepted, not yet proven) or `failed`.
+        permanent: Trying again will not help.
+    """
+
+    sop_instance_uid: str
+    state: str
+    error: str = ""
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The rooms above, as the jobs see them; `service` fills in those that a role needs."""
+
+    pair: Callable[[PairingQuestion], Pairing]
+    assess: Callable[[AssessmentRequest], Assessment]
+    deliver: Callable[[str, Sequence[Parcel]], Sequence[Receipt]]
+    retry_after: Callable[[int, Sequence[Receipt]], float | None]
+    destinations: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Pair: which frame each segment was drawn on, and whether all is here. Pure decisions."""
