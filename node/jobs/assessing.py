@@ -1,0 +1,236 @@
+"""The database side of an assessment: the request from our tables, the results into them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy.engine import Engine as Database
+
+from node.audit.tables import Delivery, FindingRow, Installation, Instance, Job, Report
+from node.audit.trail import Trail
+from node.blobs import Blob, BlobStore
+from node.case import Case, InstanceHeader
+from node.database import utc_now
+from node.jobs import states
+from node.jobs.delivering import delivery
+from node.jobs.engine import Enqueuer
+from node.jobs.pairing import assessment
+from node.jobs.retry import next_delay
+from node.jobs.stages import (
+    Assessment,
+    AssessmentRequest,
+    Predecessor,
+    ReportObject,
+    Stages,
+    StoredInstance,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """Runs the tasks of the inference queue."""
+
+    database: Database
+    trail: Trail
+    enqueuer: Enqueuer
+    stages: Stages
+    blobs: BlobStore
+
+    def __call__(self, job_id: int, run: int, attempt: int) -> None:
+        """Assess one job and put its report on the way."""
+        request = self._begin(job_id, run)
+        if request is None:
+            return
+        try:
+            made = self.stages.assess(request)
+            blobs = [self.blobs.put(thing.data) for thing in made.objects]
+        except Exception as error:  # the worker boundary: whatever failed, the job goes on
+            _log.exception("job %d failed at attempt %d", job_id, attempt)
+            self._fail(job_id, run, attempt, error)
+            return
+        self._finish(job_id, run, made, blobs)
+
+    def _begin(self, job_id: int, run: int) -> AssessmentRequest | None:
+        with self.database.begin() as connection:
+            job = states.find(connection, job_id)
+            if job.state not in {"queued", "running"} or job.run != run:
+                return None  # cancelled, retried by a person, or finished before a kill
+            states.change(connection, self.trail, job, "running")
+            cases = tuple(Case.from_json(case) for case in job.cases["cases"])
+            installation = connection.scalar(select(Installation.uid))
+            return AssessmentRequest(
+                installation_uid=str(installation),
+                seg_uid=job.seg_uid,
+                generation=job.generation,
+                cases=cases,
+                instances=self._instances(connection, job.seg_uid, cases),
+                predecessor=_predecessor(connection, job, cases),
+                when=job.created_at,
+            )
+
+    def _instances(
+        self, connection: Connection, seg_uid: str, cases: Sequence[Case]
+    ) -> dict[str, StoredInstance]:
+        uids = {seg_uid}
+        for case in cases:
+            uids.update(frame.sop_instance_uid for frame in case.sources)
+            for uid, _, frame in case.doppler:
+                uids.update((uid, frame.sop_instance_uid))
+        rows = connection.execute(
+            select(Instance.sop_instance_uid, Instance.header, Instance.blob_sha256).where(
+                Instance.standing == "current", Instance.sop_instance_uid.in_(uids)
+            )
+        )
+        return {
+            row.sop_instance_uid: StoredInstance(
+                InstanceHeader.from_json(row.header), self.blobs.path(row.blob_sha256)
+            )
+            for row in rows
+        }
+
+    def _fail(self, job_id: int, run: int, attempt: int, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        with self.database.begin() as connection:
+            job = states.find(connection, job_id)
+            if job.state != "running" or job.run != run:
+                return
+            delay = next_delay(attempt)
+            if delay is None:
+                states.change(connection, self.trail, job, "dead", reason)
+                return
+            states.change(connection, self.trail, job, "queued", reason)
+            self.enqueuer.enqueue(connection, assessment(job_id, run, attempt + 1, delay))
+
+    def _finish(self, job_id: int, run: int, made: Assessment, blobs: Sequence[Blob]) -> None:
+        with self.database.begin() as connection:
+            job = states.find(connection, job_id)
+            if job.state != "running" or job.run != run:
+                return  # cancelled while it ran
+            for result in made.results:
+                self._store_finding(connection, job, result.finding.to_json())
+            ids = [
+                self._store_report(connection, job, thing, blob)
+                for thing, blob in zip(made.objects, blobs, strict=True)
+            ]
+            if ids and self.stages.destinations:
+                states.change(connection, self.trail, job, "delivering")
+                self._dispatch(connection, job, ids)
+                return
+            refused = all(result.finding.status == "refused" for result in made.results)
+            reason = "" if ids else made.results[0].finding.refusal.text  # type: ignore[union-attr]
+            states.change(connection, self.trail, job, "refused" if refused else "done", reason)
+
+    def _store_finding(
+        self, connection: Connection, job: Row[Any], finding: dict[str, Any]
+    ) -> None:
+        refusal = finding["refusal"]
+        connection.execute(
+            insert(FindingRow).values(
+                job_id=job.id,
+                case_name=finding["case"],
+                status=finding["status"],
+                probability=finding["probability"],
+                malignancy=finding["class"],
+                refusal_code=None if refusal is None else refusal["code"],
+                bundle_sha256=finding["bundle"]["sha256"],
+                finding=finding,
+                created_at=utc_now(),
+            )
+        )
+        self.trail.record(
+            connection,
+            "finding",
+            finding["status"],
+            finding["case"],
+            finding,
+            study=job.study_instance_uid,
+            patient=job.patient_id,
+        )
+
+    def _store_report(
+        self, connection: Connection, job: Row[Any], thing: ReportObject, blob: Blob
+    ) -> int:
+        report_id: int = connection.execute(
+            insert(Report).values(
+                job_id=job.id,
+                kind=thing.kind,
+                sop_class_uid=thing.sop_class_uid,
+                sop_instance_uid=thing.sop_instance_uid,
+                series_instance_uid=thing.series_instance_uid,
+                study_instance_uid=thing.study_instance_uid,
+                blob_sha256=blob.sha256,
+                size=blob.size,
+                created_at=utc_now(),
+            )
+        ).inserted_primary_key[0]
+        self.trail.record(
+            connection,
+            "report",
+            "built",
+            thing.sop_instance_uid,
+            {"kind": thing.kind, "sha256": blob.sha256, "job": job.id},
+            study=job.study_instance_uid,
+            patient=job.patient_id,
+        )
+        return report_id
+
+    def _dispatch(self, connection: Connection, job: Row[Any], reports: Sequence[int]) -> None:
+        for destination in self.stages.destinations:
+            for report_id in reports:
+                connection.execute(
+                    insert(Delivery).values(
+                        report_id=report_id,
+                        job_id=job.id,
+                        destination=destination,
+                        state="pending",
+                        attempts=0,
+                        last_error="",
+                        updated_at=utc_now(),
+                    )
+                )
+            self.enqueuer.enqueue(connection, delivery(job.id, job.run, destination))
+
+
+def _predecessor(
+    connection: Connection, job: Row[Any], cases: Sequence[Case]
+) -> Predecessor | None:
+    """Find the SR that this one supersedes: of an earlier generation, or of an earlier SEG with
+    the same lesion by the same reader.
+    """
+    mine = {case.tracking_uid for case in cases if case.tracking_uid}
+    creator = _creator(connection, job.seg_uid)
+    reports = connection.execute(
+        select(Report.__table__, Job.seg_uid, Job.cases)
+        .join(Job, Job.id == Report.job_id)
+        .where(
+            Report.kind == "sr",
+            Report.study_instance_uid == job.study_instance_uid,
+            Report.job_id != job.id,
+        )
+        .order_by(Report.id.desc())
+    )
+    for report in reports:
+        theirs = {case["tracking_uid"] for case in report.cases["cases"]}
+        names = {creator, _creator(connection, report.seg_uid)} - {""}
+        if report.seg_uid == job.seg_uid or (mine & theirs and len(names) <= 1):
+            return Predecessor(
+                report.sop_class_uid,
+                report.sop_instance_uid,
+                report.series_instance_uid,
+                report.study_instance_uid,
+            )
+    return None
+
+
+def _creator(connection: Connection, seg_uid: str) -> str:
+    query = select(Instance.header).where(
+        Instance.sop_instance_uid == seg_uid, Instance.standing == "current"
+    )
+    header = connection.scalar(query)
+    return "" if header is None else str(header["content_creator_name"])

@@ -1,0 +1,119 @@
+"""The engine on DBOS: tasks are durable workflows of one step in our own database.
+
+Rules that cost days to learn (DESIGN section 5): the enqueue joins the caller's transaction;
+executor ids are stable, because DBOS recovers only its own; the application version is pinned,
+because an unpinned one hashes the source and orphans every task at an upgrade.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from dbos import DBOS, DBOSClient, DBOSConfig
+from sqlalchemy import Connection, Engine
+
+from node.jobs.engine import Handler, Queue, Task
+
+APPLICATION_VERSION = "1"  # raised when the arguments of a task change their meaning
+_NAME = "crdl-node"
+_POLL_S = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+def migrate(engine: Engine) -> None:
+    """Create or migrate the engine's own tables."""
+    _client(engine).destroy()
+
+
+def _url(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=False)
+
+
+def _client(engine: Engine) -> DBOSClient:
+    # PostgreSQL engines are not shared: DBOS wants its own pool settings there.
+    shared = engine if engine.dialect.name == "sqlite" else None
+    return DBOSClient(system_database_url=_url(engine), system_database_engine=shared)
+
+
+class DbosEnqueuer:
+    """Puts tasks into the queues; enough for the receiver, the web and the commands."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._client = _client(engine)
+
+    def enqueue(self, connection: Connection, task: Task) -> None:
+        """Put a task into its queue, in the caller's transaction."""
+        options: Any = {
+            "workflow_name": task.queue,
+            "queue_name": task.queue,
+            "workflow_id": task.key,
+            "app_version": APPLICATION_VERSION,
+            "application_name": _NAME,
+        }
+        if task.delay_s > 0:
+            options["delay_seconds"] = task.delay_s
+        self._client.enqueue_in_transaction(connection, options, list(task.arguments))
+
+    def close(self) -> None:
+        """Release the client's connections."""
+        self._client.destroy()
+
+
+class DbosEngine(DbosEnqueuer):
+    """Runs the tasks of some queues in this process.
+
+    Args:
+        engine: Our database; DBOS keeps its tables in it.
+        executor_id: Stable name of this process: after a kill, the next process of the same
+            name resumes what this one had begun.
+    """
+
+    def __init__(self, engine: Engine, executor_id: str) -> None:
+        self._engine = engine
+        self._executor_id = executor_id
+        super().__init__(engine)
+
+    def start(self, handlers: Mapping[Queue, Handler], concurrency: Mapping[Queue, int]) -> None:
+        """Register one workflow a queue and run its tasks."""
+        config: DBOSConfig = {
+            "name": _NAME,
+            "system_database_url": _url(self._engine),
+            "application_version": APPLICATION_VERSION,
+            "executor_id": self._executor_id,
+            "log_level": "WARNING",
+            "enable_otlp": False,
+            "max_executor_threads": 2 * sum(concurrency.values()) + 4,
+        }
+        if self._engine.dialect.name == "sqlite":
+            config["system_database_engine"] = self._engine
+        DBOS(config=config)
+        for queue, handler in handlers.items():
+            _register(queue, handler)
+        DBOS.listen_queues(list(handlers))
+        DBOS.launch()
+        for queue in handlers:
+            DBOS.register_queue(
+                queue,
+                worker_concurrency=concurrency[queue],
+                polling_interval_sec=_POLL_S,
+                on_conflict="always_update",
+            )
+
+    def stop(self, drain_s: float) -> None:
+        """Finish running tasks; DBOS resumes the others at the next start."""
+        DBOS.destroy(workflow_completion_timeout_sec=int(drain_s))
+        self.close()
+
+
+def _register(queue: Queue, handler: Handler) -> None:
+    @DBOS.step(name=f"{queue}-step")
+    def step(arguments: list[str | int]) -> None:
+        handler(*arguments)
+
+    # A step is tried again after every kill; the limit is only against a task that kills.
+    @DBOS.workflow(name=queue, max_recovery_attempts=100)
+    def workflow(arguments: list[str | int]) -> None:
+        step(arguments)

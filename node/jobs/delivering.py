@@ -1,0 +1,164 @@
+"""The database side of delivery: at least once, never marked proven without proof."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.engine import Engine as Database
+
+from node.audit.tables import Delivery, FindingRow, Report
+from node.audit.trail import Trail
+from node.blobs import BlobStore
+from node.database import lock, utc_now
+from node.jobs import states
+from node.jobs.engine import Enqueuer, Task
+from node.jobs.stages import Parcel, Receipt, Stages
+
+_log = logging.getLogger(__name__)
+
+
+def delivery(
+    job_id: int, run: int, destination: str, attempt: int = 0, delay_s: float = 0.0
+) -> Task:
+    """Return the task that delivers a job's objects to one destination."""
+    key = f"deliver:{job_id}:{run}:{destination}:{attempt}"
+    return Task("delivery", key, (job_id, run, destination, attempt), delay_s)
+
+
+@dataclass(frozen=True)
+class Deliverer:
+    """Runs the tasks of the delivery queue."""
+
+    database: Database
+    trail: Trail
+    enqueuer: Enqueuer
+    stages: Stages
+    blobs: BlobStore
+
+    def __call__(self, job_id: int, run: int, destination: str, attempt: int) -> None:
+        """Make one attempt to deliver what is not proven yet."""
+        rows = self._open(job_id, run, destination, attempt)
+        if not rows:
+            return
+        parcels = [
+            Parcel(
+                row.sop_class_uid,
+                row.sop_instance_uid,
+                row.study_instance_uid,
+                row.series_instance_uid,
+                self.blobs.path(row.blob_sha256),
+                # Sent before, or sent by an attempt that a kill cut off before it was noted.
+                sent=row.state == "sent" or attempt > 0 or row.attempts > 0,
+            )
+            for row in rows
+        ]
+        try:
+            receipts = self.stages.deliver(destination, parcels)
+        except Exception as error:  # the sender boundary: a failed attempt is tried again
+            _log.exception("delivery of job %d to %s failed", job_id, destination)
+            text = f"{type(error).__name__}: {error}"
+            receipts = [Receipt(row.sop_instance_uid, "failed", text) for row in rows]
+        self._note(job_id, run, destination, attempt, rows, receipts)
+
+    def _open(self, job_id: int, run: int, destination: str, attempt: int) -> Sequence[Row[Any]]:
+        """Return what to deliver, and note the attempt before it is made."""
+        with self.database.begin() as connection:
+            job = states.find(connection, job_id)
+            if job.state != "delivering" or job.run != run:
+                return ()
+            rows = connection.execute(
+                select(
+                    Delivery.id,
+                    Delivery.state,
+                    Delivery.attempts,
+                    Report.sop_class_uid,
+                    Report.sop_instance_uid,
+                    Report.study_instance_uid,
+                    Report.series_instance_uid,
+                    Report.blob_sha256,
+                )
+                .join(Report, Report.id == Delivery.report_id)
+                .where(
+                    Delivery.job_id == job_id,
+                    Delivery.destination == destination,
+                    Delivery.state.in_(("pending", "sent")),
+                )
+                .order_by(Delivery.id)
+            ).all()
+            connection.execute(
+                update(Delivery)
+                .where(Delivery.id.in_([row.id for row in rows]))
+                .values(attempts=attempt + 1, updated_at=utc_now())
+            )
+            return rows
+
+    def _note(
+        self,
+        job_id: int,
+        run: int,
+        destination: str,
+        attempt: int,
+        rows: Sequence[Row[Any]],
+        receipts: Sequence[Receipt],
+    ) -> None:
+        ids = {row.sop_instance_uid: row.id for row in rows}
+        with self.database.begin() as connection:
+            lock(connection, f"job {job_id}")
+            job = states.find(connection, job_id)
+            if job.state != "delivering" or job.run != run:
+                return
+            delay = self.stages.retry_after(attempt, receipts)
+            unproven = [receipt for receipt in receipts if receipt.state != "proven"]
+            for receipt in receipts:
+                state = receipt.state if receipt.state in {"proven", "sent"} else "pending"
+                if receipt in unproven and delay is None:
+                    state = "dead"
+                self._update(connection, job, ids, destination, receipt, state)
+            if unproven and delay is not None:
+                again = delivery(job_id, run, destination, attempt + 1, delay)
+                self.enqueuer.enqueue(connection, again)
+            self._close_job(connection, job)
+
+    def _update(
+        self,
+        connection: Connection,
+        job: Row[Any],
+        ids: dict[str, int],
+        destination: str,
+        receipt: Receipt,
+        state: str,
+    ) -> None:
+        connection.execute(
+            update(Delivery)
+            .where(Delivery.id == ids[receipt.sop_instance_uid])
+            .values(state=state, last_error=receipt.error, updated_at=utc_now())
+        )
+        self.trail.record(
+            connection,
+            "delivery",
+            receipt.state if state != "dead" else "dead",
+            receipt.sop_instance_uid,
+            {"destination": destination, "error": receipt.error, "job": job.id},
+            study=job.study_instance_uid,
+            patient=job.patient_id,
+        )
+
+    def _close_job(self, connection: Connection, job: Row[Any]) -> None:
+        found = set(
+            connection.scalars(select(Delivery.state).where(Delivery.job_id == job.id).distinct())
+        )
+        if found & {"pending", "sent"}:
+            return
+        if "dead" in found:
+            states.change(connection, self.trail, job, "dead", "a destination was not reached")
+            return
+        assessed = connection.execute(
+            select(FindingRow.id)
+            .where(FindingRow.job_id == job.id, FindingRow.status == "assessed")
+            .limit(1)
+        ).first()
+        states.change(connection, self.trail, job, "done" if assessed else "refused")

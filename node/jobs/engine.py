@@ -1,0 +1,52 @@
+"""The port to the queue engine: enqueue a task in the caller's transaction, run tasks, stop.
+
+A task is one step of work. It carries only what names the work; what is true stands in our own
+tables, so that running a task twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sqlalchemy import Connection
+
+Queue = Literal["pairing", "inference", "delivery"]
+QUEUES: tuple[Queue, ...] = ("pairing", "inference", "delivery")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One step of work on a queue.
+
+    Attributes:
+        key: Unique name; a second task of the same key is dropped.
+        arguments: Plain values for the handler of the queue.
+        delay_s: Do not run before this many seconds have passed.
+    """
+
+    queue: Queue
+    key: str
+    arguments: tuple[str | int, ...]
+    delay_s: float = 0.0
+
+
+Handler = Callable[..., None]
+
+
+class Enqueuer(Protocol):
+    """What every process needs of the engine: to put tasks into it."""
+
+    def enqueue(self, connection: Connection, task: Task) -> None:
+        """Put a task into its queue; it exists when the caller's transaction commits."""
+
+
+class Engine(Enqueuer, Protocol):
+    """What a worker or sender needs: to run the tasks of some queues."""
+
+    def start(self, handlers: Mapping[Queue, Handler], concurrency: Mapping[Queue, int]) -> None:
+        """Run the tasks of the given queues, those of a killed predecessor first."""
+
+    def stop(self, drain_s: float) -> None:
+        """Finish running tasks for at most `drain_s` seconds; the rest is resumed later."""

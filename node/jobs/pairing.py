@@ -1,0 +1,228 @@
+"""The database side of pairing: what an arrived instance changes, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy.engine import Engine as Database
+
+from node.audit.tables import Assignment, Association, Instance, Job, JobNeed
+from node.audit.trail import Trail
+from node.case import Case, FrameReference, InstanceHeader, Pairing
+from node.database import lock, utc_now
+from node.jobs import states
+from node.jobs.engine import Enqueuer, Task
+from node.jobs.stages import PairingQuestion, Stages
+
+SEGMENTATIONS = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation Storage (PS3.4 section B.5)
+        "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation Storage
+    }
+)
+
+
+def arrival(instance_id: int) -> Task:
+    """Return the task that pairs an instance just acknowledged."""
+    return Task("pairing", f"pair:{instance_id}", (instance_id,))
+
+
+@dataclass(frozen=True)
+class Pairer:
+    """Runs the tasks of the pairing queue."""
+
+    database: Database
+    trail: Trail
+    enqueuer: Enqueuer
+    stages: Stages
+
+    def __call__(self, instance_id: int) -> None:
+        """Pair what an acknowledged instance makes possible."""
+        with self.database.begin() as connection:
+            row = connection.execute(
+                select(Instance.__table__).where(Instance.id == instance_id)
+            ).one()
+            # The study first, then the instance: a SEG of another study may refer to this image.
+            lock(connection, row.study_instance_uid)
+            lock(connection, row.sop_instance_uid)
+            if row.standing != "current":
+                return
+            if row.sop_class_uid in SEGMENTATIONS:
+                self.pair_seg(connection, row.sop_instance_uid)
+                return
+            for seg_uid in _touched_by(connection, row):
+                self.pair_seg(connection, seg_uid)
+
+    def pair_seg(self, connection: Connection, seg_uid: str) -> None:
+        """Decide about one SEG and change its job; the caller holds the study's lock."""
+        job = latest_job(connection, seg_uid)
+        if job is not None and job.state not in {"waiting", "held"}:
+            return
+        seg = _current(connection, seg_uid)
+        if seg is None:
+            return
+        question = _question(connection, seg)
+        pairing = self.stages.pair(question)
+        if job is None:
+            job = new_job(connection, self.trail, seg, generation=1)
+        self._apply(connection, job, seg, pairing)
+
+    def _apply(
+        self, connection: Connection, job: Row[Any], seg: Row[Any], pairing: Pairing
+    ) -> None:
+        connection.execute(delete(JobNeed).where(JobNeed.job_id == job.id))
+        match pairing.state:
+            case "ready":
+                self._queue(connection, job, pairing.cases)
+            case "waiting":
+                needs = [{"job_id": job.id, "sop_instance_uid": uid} for uid in pairing.missing]
+                connection.execute(insert(JobNeed), needs)
+                states.change(connection, self.trail, job, "waiting", pairing.reason)
+            case "pending":
+                states.change(connection, self.trail, job, "waiting", pairing.reason)
+                again = Task("pairing", f"pair:{seg.id}:{uuid4()}", (seg.id,), pairing.wait_s)
+                self.enqueuer.enqueue(connection, again)
+            case "held":
+                states.change(connection, self.trail, job, "held", pairing.reason)
+            case "ineligible":
+                states.change(connection, self.trail, job, "refused", pairing.reason)
+            case "companion":
+                reason = f"lends its colour-flow mask to {pairing.reason}"
+                states.change(connection, self.trail, job, "done", reason)
+                self._assess_again(connection, pairing.reason)
+
+    def _queue(self, connection: Connection, job: Row[Any], cases: Sequence[Case]) -> None:
+        values = {"cases": [case.to_json() for case in cases]}
+        states.change(connection, self.trail, job, "queued", cases=values)
+        for case in cases:
+            self.trail.record(
+                connection,
+                "case",
+                "paired",
+                case.name,
+                case.to_json(),
+                study=job.study_instance_uid,
+                patient=job.patient_id,
+            )
+        self.enqueuer.enqueue(connection, assessment(job.id, job.run))
+
+    def _assess_again(self, connection: Connection, seg_uid: str) -> None:
+        """A Doppler mask came late: a new generation of the SEG that it belongs to."""
+        job = latest_job(connection, seg_uid)
+        seg = _current(connection, seg_uid)
+        if job is None or seg is None:
+            return
+        if job.state in {"waiting", "held"}:
+            self.pair_seg(connection, seg_uid)
+            return
+        pairing = self.stages.pair(_question(connection, seg))
+        cases = {"cases": [case.to_json() for case in pairing.cases]}
+        if pairing.state == "ready" and job.cases != cases:
+            later = new_job(connection, self.trail, seg, job.generation + 1)
+            self._queue(connection, later, pairing.cases)
+
+
+def assessment(job_id: int, run: int, attempt: int = 0, delay_s: float = 0.0) -> Task:
+    """Return the task that assesses a job; `run` counts a person's retries."""
+    key = f"assess:{job_id}:{run}:{attempt}"
+    return Task("inference", key, (job_id, run, attempt), delay_s)
+
+
+def latest_job(connection: Connection, seg_uid: str) -> Row[Any] | None:
+    """Return the job of a SEG's latest generation."""
+    query = select(Job.__table__).where(Job.seg_uid == seg_uid)
+    return connection.execute(query.order_by(Job.generation.desc()).limit(1)).one_or_none()
+
+
+def new_job(connection: Connection, trail: Trail, seg: Row[Any], generation: int) -> Row[Any]:
+    """Create the job of a generation, waiting."""
+    now = utc_now()
+    result = connection.execute(
+        insert(Job).values(
+            seg_uid=seg.sop_instance_uid,
+            generation=generation,
+            state="waiting",
+            reason="",
+            study_instance_uid=seg.study_instance_uid,
+            patient_id=seg.patient_id,
+            cases={"cases": []},
+            run=0,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    job_id: int = result.inserted_primary_key[0]
+    trail.record(
+        connection,
+        "job",
+        "created",
+        states.subject(seg.sop_instance_uid, generation),
+        {"job": job_id},
+        study=seg.study_instance_uid,
+        patient=seg.patient_id,
+    )
+    return states.find(connection, job_id)
+
+
+def _current(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:
+    query = select(Instance.__table__).where(
+        Instance.sop_instance_uid == sop_instance_uid, Instance.standing == "current"
+    )
+    return connection.execute(query).one_or_none()
+
+
+def _touched_by(connection: Connection, image: Row[Any]) -> list[str]:
+    """Return the SEGs whose jobs an image may set going: those that miss it, and the held."""
+    missing = (
+        select(Job.seg_uid)
+        .join(JobNeed, JobNeed.job_id == Job.id)
+        .where(JobNeed.sop_instance_uid == image.sop_instance_uid)
+    )
+    held = select(Job.seg_uid).where(
+        Job.study_instance_uid == image.study_instance_uid, Job.state == "held"
+    )
+    return sorted(set(connection.scalars(missing)) | set(connection.scalars(held)))
+
+
+def _question(connection: Connection, seg: Row[Any]) -> PairingQuestion:
+    header = InstanceHeader.from_json(seg.header)
+    assigned = connection.execute(
+        select(Assignment.__table__).where(Assignment.seg_uid == header.sop_instance_uid)
+    ).one_or_none()
+    wanted = {source.sop_instance_uid for s in header.segments for source in s.sources}
+    if assigned is not None:
+        wanted.add(assigned.sop_instance_uid)
+    for uid in sorted(wanted):
+        lock(connection, uid)
+    rows = connection.execute(
+        select(Instance.__table__)
+        .where(
+            Instance.standing == "current",
+            (Instance.study_instance_uid == header.study_instance_uid)
+            | Instance.sop_instance_uid.in_(wanted),
+        )
+        .order_by(Instance.id)
+    ).all()
+    headers = {row.sop_instance_uid: InstanceHeader.from_json(row.header) for row in rows}
+    segs = {row.sop_instance_uid for row in rows if row.sop_class_uid in SEGMENTATIONS}
+    own_study = [row for row in rows if row.study_instance_uid == header.study_instance_uid]
+    arriving = select(Association.id).where(
+        Association.closed_at.is_(None),
+        Association.id.in_({row.association_id for row in own_study if row.association_id}),
+    )
+    return PairingQuestion(
+        seg=header,
+        seg_received_at=seg.received_at,
+        images={u: h for u, h in headers.items() if u not in segs and h.rows > 0},
+        siblings=[headers[u] for u in headers if u in segs and u != header.sop_instance_uid],
+        assignment=None
+        if assigned is None
+        else FrameReference(assigned.sop_instance_uid, assigned.frame_number),
+        study_changed_at=max(row.received_at for row in own_study),
+        study_arriving=connection.execute(arriving.limit(1)).first() is not None,
+        now=utc_now(),
+    )
