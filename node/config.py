@@ -97,12 +97,13 @@ class IntendedUseSettings(_Section):
     """`[intended_use]`: what may be assessed at all.
 
     `denied_segment_codes` are `scheme:value`; a segment whose category or type is one of them is
-    no soft-tissue mass. `body_parts` are Body Part Examined values (PS3.16 Annex L); an empty
-    list admits every body part but those that the gate itself denies.
+    no soft-tissue mass. `body_parts` are Body Part Examined values (PS3.16 Annex L) that are
+    eligible, beside images that name none. Without a list of your own the shipped one in
+    node/pipeline/intended_use.toml holds; an empty list denies no segment, or no body part.
     """
 
-    denied_segment_codes: tuple[str, ...] = ()
-    body_parts: tuple[str, ...] = ()
+    denied_segment_codes: tuple[str, ...] | None = None
+    body_parts: tuple[str, ...] | None = None
     minimum_age_years: int = Field(0, ge=0)
 
 

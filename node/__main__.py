@@ -1,0 +1,5 @@
+"""`python -m node` is `crdl`."""
+
+from node.cli import main
+
+main()
