@@ -1,0 +1,1 @@
+"""Radiomics of one lesion on one slice, equal to pyradiomics and some hundred times faster."""

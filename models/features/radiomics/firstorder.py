@@ -1,0 +1,175 @@
+"""First-order statistics (IBSI 3.3 and 3.4) of the pixel values and their histogram."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.radiomics.jit import kernel
+
+EPSILON = float(np.spacing(1.0))
+
+NAMES = (
+    "10Percentile",
+    "90Percentile",
+    "Energy",
+    "Entropy",
+    "InterquartileRange",
+    "Kurtosis",
+    "Maximum",
+    "MeanAbsoluteDeviation",
+    "Mean",
+    "Median",
+    "Minimum",
+    "Range",
+    "RobustMeanAbsoluteDeviation",
+    "RootMeanSquared",
+    "Skewness",
+    "TotalEnergy",
+    "Uniformity",
+    "Variance",
+)
+
+QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+
+
+def quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The order statistics first-order features rest on.
+
+    Args:
+        values: (n,) pixel values.
+
+    Returns:
+        (7,) minimum, 10th, 25th, 50th, 75th, 90th percentile and maximum, linearly interpolated
+        as `numpy.percentile` does by default.
+    """
+    place = (values.size - 1) * np.array(QUANTILES)
+    below = np.floor(place).astype(np.int64)
+    above = np.minimum(below + 1, values.size - 1)
+    ordered = np.partition(values, np.unique(np.concatenate((below, above))))
+    low, high, t = ordered[below], ordered[above], place - below
+    # numpy interpolates from the nearer end
+    return np.where(t < 0.5, low + (high - low) * t, high - (high - low) * (1.0 - t))
+
+
+@kernel
+def pairwise_sum(values: NDArray[np.float64]) -> float:
+    """Sum in the order of `numpy.add.reduce`, so that means round as pyradiomics' do.
+
+    In a flat lesion the mean may differ from every pixel by one rounding error, and skewness and
+    kurtosis are then made of that error.
+
+    Args:
+        values: (n,) contiguous.
+
+    Returns:
+        The sum: blocks of up to 128 values over 8 accumulators, halves added pairwise.
+    """
+    n = values.size
+    if n < 8:
+        # numpy starts from -0.0, which keeps the sign of a sum of negative zeros
+        total = -0.0
+        for v in values:
+            total += v
+        return total
+    if n > 128:
+        half = n // 2
+        half -= half % 8
+        left: float = pairwise_sum(values[:half])
+        right: float = pairwise_sum(values[half:])
+        return left + right
+    a, b, c, d = values[0], values[1], values[2], values[3]
+    e, f, g, h = values[4], values[5], values[6], values[7]
+    k = 8
+    while k < n - n % 8:
+        a += values[k]
+        b += values[k + 1]
+        c += values[k + 2]
+        d += values[k + 3]
+        e += values[k + 4]
+        f += values[k + 5]
+        g += values[k + 6]
+        h += values[k + 7]
+        k += 8
+    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    while k < n:
+        total += values[k]
+        k += 1
+    return total
+
+
+@kernel
+def first_order_features(
+    values: NDArray[np.float64],
+    order: NDArray[np.float64],
+    pixels: NDArray[np.int64],
+    pixel_volume: float,
+) -> NDArray[np.float64]:
+    """The 18 features.
+
+    Args:
+        values: (n,) pixel values.
+        order: (7,) from `quantiles`.
+        pixels: (levels,) pixels of each grey level.
+        pixel_volume: volume of one pixel of the slice, mm^3.
+
+    Returns:
+        (18,) in the order of `NAMES`. Kurtosis is not reduced by 3; a flat lesion has skewness
+        and kurtosis 0.
+    """
+    n = values.size
+    p10, p90 = order[1], order[5]
+    energy = 0.0
+    robust = np.zeros(n)
+    robust_n = 0
+    for k in range(n):
+        v = values[k]
+        energy += v * v
+        # pyradiomics compares the differences, not the values, and sums the others as zeros
+        if not (v - p10 < 0.0 or v - p90 > 0.0):
+            robust[k] = v
+            robust_n += 1
+    mean = pairwise_sum(values) / n
+    robust_mean = pairwise_sum(robust) / robust_n
+    m2 = m3 = m4 = deviation = robust_deviation = 0.0
+    for v in values:
+        d = v - mean
+        d2 = d * d
+        m2 += d2
+        m3 += d2 * d
+        m4 += d2 * d2
+        deviation += abs(d)
+        if not (v - p10 < 0.0 or v - p90 > 0.0):
+            robust_deviation += abs(v - robust_mean)
+    m2 /= n
+    m3 /= n
+    m4 /= n
+    entropy = uniformity = 0.0
+    for count in pixels:
+        if count > 0:
+            p = count / n
+            entropy -= p * math.log2(p + EPSILON)
+            uniformity += p * p
+    spread = m2 if m2 != 0.0 else 1.0
+    return np.array(
+        [
+            p10,
+            p90,
+            energy,
+            entropy,
+            order[4] - order[2],
+            m4 / spread**2,
+            order[6],
+            deviation / n,
+            mean,
+            order[3],
+            order[0],
+            order[6] - order[0],
+            robust_deviation / robust_n,
+            math.sqrt(energy / n),
+            m3 / spread**1.5,
+            energy * pixel_volume,
+            uniformity,
+            m2,
+        ]
+    )

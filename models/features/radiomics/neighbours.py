@@ -1,0 +1,142 @@
+"""One pass over the grey levels that counts everything a pixel and its 8 neighbours define.
+
+Directions are those of pyradiomics on one slice at distance 1: along x, along y, the diagonal
+and the antidiagonal. Definitions: IBSI 3.6 (co-occurrence), 3.7 (run length), 3.10
+(neighbourhood grey tone difference) and 3.11 (neighbouring grey level dependence).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.radiomics.jit import kernel
+
+Counts = tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]
+]
+
+
+@kernel
+def count_neighbours(levels: NDArray[np.int32], n_levels: int) -> Counts:
+    """Count pairs, runs, dependences and tone differences.
+
+    Args:
+        levels: (rows + 2, columns + 2) grey levels from 1, 0 outside the lesion and on the rim.
+        n_levels: the highest level.
+
+    Returns:
+        pairs: (4, n_levels + 1, n_levels + 1) one-way co-occurrences; row and column 0 count
+            neighbours outside the lesion.
+        runs: (4, n_levels, longest side) runs by level - 1 and length - 1.
+        dependences: (n_levels, 9) pixels by level - 1 and number of equal neighbours.
+        pixels: (n_levels,) pixels of each level.
+        difference: (n_levels,) sum of |level - mean of the neighbours in the lesion|.
+    """
+    rows, columns = levels.shape[0] - 2, levels.shape[1] - 2
+    pairs = np.zeros((4, n_levels + 1, n_levels + 1), np.int64)
+    runs = np.zeros((4, n_levels, max(rows, columns)), np.int64)
+    dependences = np.zeros((n_levels, 9), np.int64)
+    pixels = np.zeros(n_levels, np.int64)
+    difference = np.zeros(n_levels)
+    # length of the run that ends at each pixel of the row above and of this row
+    above_y = np.zeros(columns + 2, np.int32)
+    above_d = np.zeros(columns + 2, np.int32)
+    above_a = np.zeros(columns + 2, np.int32)
+    here_y = np.zeros(columns + 2, np.int32)
+    here_d = np.zeros(columns + 2, np.int32)
+    here_a = np.zeros(columns + 2, np.int32)
+    for y in range(1, rows + 1):
+        up, row, down = levels[y - 1], levels[y], levels[y + 1]
+        run_x = 0
+        for x in range(1, columns + 1):
+            g = row[x]
+            if g == 0:
+                run_x = 0
+                continue
+            nw, n, ne = up[x - 1], up[x], up[x + 1]
+            w, e = row[x - 1], row[x + 1]
+            sw, s, se = down[x - 1], down[x], down[x + 1]
+            i = g - 1
+            pairs[0, g, e] += 1
+            pairs[1, g, s] += 1
+            pairs[2, g, se] += 1
+            pairs[3, g, sw] += 1
+            pixels[i] += 1
+            equal = (
+                int(nw == g)
+                + int(n == g)
+                + int(ne == g)
+                + int(w == g)
+                + int(e == g)
+                + int(sw == g)
+                + int(s == g)
+                + int(se == g)
+            )
+            dependences[i, equal] += 1
+            inside = (
+                int(nw != 0)
+                + int(n != 0)
+                + int(ne != 0)
+                + int(w != 0)
+                + int(e != 0)
+                + int(sw != 0)
+                + int(s != 0)
+                + int(se != 0)
+            )
+            if inside > 0:
+                total = nw + n + ne + w + e + sw + s + se
+                difference[i] += abs(g - total / inside)
+            run_x = run_x + 1 if w == g else 1
+            if e != g:
+                runs[0, i, run_x - 1] += 1
+            run = above_y[x] + 1 if n == g else 1
+            here_y[x] = run
+            if s != g:
+                runs[1, i, run - 1] += 1
+            run = above_d[x - 1] + 1 if nw == g else 1
+            here_d[x] = run
+            if se != g:
+                runs[2, i, run - 1] += 1
+            run = above_a[x + 1] + 1 if ne == g else 1
+            here_a[x] = run
+            if sw != g:
+                runs[3, i, run - 1] += 1
+        above_y, here_y = here_y, above_y
+        above_d, here_d = here_d, above_d
+        above_a, here_a = here_a, above_a
+    return pairs, runs, dependences, pixels, difference
+
+
+@kernel
+def shared_lines(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """In which directions some line holds more than one lesion pixel.
+
+    pyradiomics gives a direction no runs at all where no line holds two pixels.
+
+    Args:
+        inside: (rows, columns) the lesion.
+
+    Returns:
+        (4,) one flag for each direction.
+    """
+    rows, columns = inside.shape
+    shared = np.zeros(4, np.bool_)
+    seen = np.zeros((4, rows + columns), np.bool_)
+    for y in range(rows):
+        for x in range(columns):
+            if not inside[y, x]:
+                continue
+            for a in range(4):
+                if a == 0:
+                    line = y
+                elif a == 1:
+                    line = x
+                elif a == 2:
+                    line = x - y + rows - 1
+                else:
+                    line = x + y
+                if seen[a, line]:
+                    shared[a] = True
+                seen[a, line] = True
+        if shared.all():
+            break
+    return shared
