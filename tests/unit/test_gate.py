@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.factories import a_question, a_seg, a_segment, an_image
 
 from node.case import Code
 from node.config import IntendedUseSettings, PairingSettings
 from node.pair.completeness import decide
 from node.pipeline.gate import Gate, is_ultrasound
+from tests.factories import a_question, a_seg, a_segment, an_image
 
 GATE = Gate.of(IntendedUseSettings())
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.factories import a_question, a_seg, a_segment, an_image
 
 from node.case import FrameReference
 from node.config import PairingSettings
 from node.pair.completeness import decide
 from node.pair.matching import lesions, supersedes
+from tests.factories import a_question, a_seg, a_segment, an_image
 
 SETTINGS = PairingSettings(grace_s=3, unreferenced_quiet_s=20)
 GREY, COLOUR, CLIP = "1.2.3.1", "1.2.3.2", "1.2.3.3"
