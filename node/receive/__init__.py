@@ -1,0 +1,1 @@
+"""Receive: DICOM in by C-STORE or STOW-RS; nothing is acknowledged before it is on the disk."""

@@ -1,0 +1,145 @@
+"""The bytes of an instance: where its data set starts, where its pixels lie, and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
+
+from node.errors import IntakeError
+
+UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+_CHUNK = 1 << 20
+_INFLATED_BYTES = 256 << 20
+_ITEM = 0xFFFEE000
+_SEQUENCE_DELIMITER = 0xFFFEE0DD
+_LONG_VRS = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a data set is encoded (PS3.5 section 10)."""
+
+    transfer_syntax_uid: str
+
+    @property
+    def implicit(self) -> bool:
+        """Whether the VRs are left out."""
+        return self.transfer_syntax_uid == ImplicitVRLittleEndian
+
+    @property
+    def little(self) -> bool:
+        """Whether numbers are little endian."""
+        return self.transfer_syntax_uid != ExplicitVRBigEndian
+
+    @property
+    def deflated(self) -> bool:
+        """Whether the data set is deflated (PS3.5 section A.5)."""
+        return self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian
+
+
+def open_data_set(path: Path) -> tuple[BinaryIO, Encoding]:
+    """Open a Part 10 file (PS3.10 section 7.1) at its data set; the caller closes it.
+
+    Raises:
+        IntakeError: If it is no Part 10 file, or its File Meta Information cannot be read or names
+            no transfer syntax.
+    """
+    with ExitStack() as failing:
+        file = failing.enter_context(path.open("rb"))
+        if file.read(132)[128:] != b"DICM":
+            raise IntakeError("this is no DICOM file: it lacks the prefix DICM")
+        try:
+            encoding = Encoding(str(read_file_meta_info(path).TransferSyntaxUID))
+        except (AttributeError, ValueError, TypeError, EOFError, struct.error) as error:
+            raise IntakeError("the File Meta Information is damaged") from error
+        _skip_file_meta(file)
+        data_set = _inflate(file) if encoding.deflated else file
+        failing.pop_all()
+    return data_set, encoding
+
+
+def pixel_hash(file: BinaryIO, encoding: Encoding) -> str:
+    """Hash the pixel data whose element starts at the file's position.
+
+    The value is hashed as encoded, fragment by fragment where encapsulated; 16-bit words of big
+    endian files are hashed little endian, so that a transcoded copy keeps its hash.
+
+    Raises:
+        IntakeError: If the file ends before the pixel data does.
+    """
+    _, vr, length = _element(file, encoding)
+    digest = hashlib.sha256()
+    if length == UNDEFINED_LENGTH:
+        while (item := _element(file, encoding))[0] != _SEQUENCE_DELIMITER:
+            if item[0] != _ITEM:
+                raise IntakeError("the encapsulated pixel data is damaged")
+            _hash(file, item[2], digest, swap=False)
+    else:
+        _hash(file, length, digest, swap=not encoding.little and vr == b"OW")
+    return digest.hexdigest()
+
+
+def _skip_file_meta(file: BinaryIO) -> None:
+    """Go to the first element that is not of group 0002, which is always explicit little endian."""
+    meta = Encoding("1.2.840.10008.1.2.1")
+    while len(head := file.read(2)) == 2 and head == b"\x02\x00":
+        file.seek(-2, io.SEEK_CUR)
+        file.seek(_element(file, meta)[2], io.SEEK_CUR)
+    file.seek(-len(head), io.SEEK_CUR)
+
+
+def _inflate(file: BinaryIO) -> BinaryIO:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(file.read(), _INFLATED_BYTES)
+    except zlib.error as error:
+        raise IntakeError("the deflated data set is damaged") from error
+    if inflater.unconsumed_tail:
+        raise IntakeError(f"the deflated data set exceeds {_INFLATED_BYTES >> 20} MiB")
+    file.close()
+    return io.BytesIO(data)
+
+
+def _element(file: BinaryIO, encoding: Encoding) -> tuple[int, bytes, int]:
+    """Read tag, VR and length (PS3.5 section 7.1); items have no VR."""
+    order = "<" if encoding.little else ">"
+    head = file.read(8)
+    try:
+        group, number, length = struct.unpack(order + "HHL", head)
+        if encoding.implicit or group == 0xFFFE:
+            return group << 16 | number, b"", length
+        vr = head[4:6]
+        if vr in _LONG_VRS:
+            (length,) = struct.unpack(order + "L", file.read(4))
+        else:
+            (length,) = struct.unpack(order + "H", head[6:])
+    except struct.error as error:
+        raise IntakeError("the data set ends within an element") from error
+    return group << 16 | number, vr, length
+
+
+def _hash(file: BinaryIO, length: int, digest: hashlib._Hash, *, swap: bool) -> None:
+    left = length
+    while left:
+        chunk = file.read(min(left, _CHUNK))
+        if not chunk:
+            raise IntakeError(f"the pixel data ends {left} bytes too early")
+        left -= len(chunk)
+        if swap:
+            even = bytearray(len(chunk))
+            even[0::2], even[1::2] = chunk[1::2], chunk[0::2]
+            chunk = bytes(even)
+        digest.update(chunk)

@@ -1,0 +1,39 @@
+"""C-STORE statuses and STOW-RS failure reasons, named after the standard."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from node.errors import IntakeError
+from node.receive.faults import MismatchError, OutOfResourcesError, UnsupportedError
+
+SUCCESS: Final = 0x0000  # PS3.4 table B.2-1
+OUT_OF_RESOURCES: Final = 0xA700  # PS3.4 table B.2-1: Refused: Out of Resources
+DATA_SET_MISMATCH: Final = 0xA900  # PS3.4 table B.2-1: Data Set does not match SOP Class
+CANNOT_UNDERSTAND: Final = 0xC000  # PS3.4 table B.2-1: Cannot understand
+PROCESSING_FAILURE: Final = 0x0110  # PS3.7 section C.5.17
+SOP_CLASS_NOT_SUPPORTED: Final = 0x0122  # PS3.7 section C.5.22
+
+_ERROR_COMMENT_CHARACTERS = 64  # (0000,0902) is an LO, PS3.7 table E.1-1
+
+
+def of_error(error: IntakeError) -> int:
+    """Return the status that tells a sender why its instance was not accepted."""
+    if isinstance(error, OutOfResourcesError):
+        return OUT_OF_RESOURCES
+    if isinstance(error, MismatchError):
+        return DATA_SET_MISMATCH
+    if isinstance(error, UnsupportedError):
+        return SOP_CLASS_NOT_SUPPORTED
+    return CANNOT_UNDERSTAND
+
+
+def failure(status: int, comment: str) -> Dataset:
+    """Make the C-STORE answer of a failure: Status and Error Comment (PS3.7 section C.4)."""
+    answer = Dataset()
+    answer.Status = status
+    plain = comment.encode("ascii", "replace").decode().replace("\\", "/")
+    answer.ErrorComment = plain[:_ERROR_COMMENT_CHARACTERS]
+    return answer
