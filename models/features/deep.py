@@ -24,6 +24,7 @@ Normalisation = Literal["region_zscore", "fixed"]
 
 SCALING = "fit-to-lesion"
 SMALLEST_SIZE = 32  # the backbone halves five times
+FLAT = 1e-6  # grey levels: what varies less is rounding, not tissue
 GREY_MIDDLE, GREY_SCALE = 128.0, 64.0  # "fixed": 8-bit grey to about -2..2
 
 
@@ -106,7 +107,7 @@ def prepare_crop(
     inside = mask.astype(bool)
     if not inside.any():
         raise DeepInputError("the mask is empty")
-    boxes = [_extent(inside.any(axis=1)), _extent(inside.any(axis=0))]
+    boxes = [_extent(np.flatnonzero(inside.sum(axis=axis))) for axis in (1, 0)]
     longest = max(stop - start for start, stop in boxes)
     side = longest * (1.0 + 2.0 * settings.margin)
     starts = [(start + stop - side) / 2.0 for start, stop in boxes]
@@ -121,8 +122,9 @@ def prepare_crop(
     kept = row_valid[:, None] & col_valid[None, :]
     if settings.masked:
         kept &= _grown(coverage, settings.margin * longest * settings.size / side)
-    crop = np.where(kept, _normalised(grey, kept, settings), 0.0)
-    return crop.astype(np.float32)[None, None]
+    crop = np.zeros((1, 1, settings.size, settings.size), np.float32)
+    crop[0, 0][kept] = _normalised(grey, kept, settings)[kept]
+    return crop
 
 
 def deep_result(
@@ -156,7 +158,8 @@ def deep_features(
     settings: DeepSettings,
 ) -> NDArray[np.float32]:
     """Deep features of one lesion, `(512,)` float32; arguments and errors as `deep_result`."""
-    return deep_result(image, mask, runner, settings).features[0]
+    features: NDArray[np.float32] = deep_result(image, mask, runner, settings).features[0]
+    return features
 
 
 def feature_names(count: int) -> tuple[str, ...]:
@@ -164,8 +167,7 @@ def feature_names(count: int) -> tuple[str, ...]:
     return tuple(f"dl_{index:03d}" for index in range(count))
 
 
-def _extent(occupied: NDArray[np.bool_]) -> tuple[int, int]:
-    places = np.flatnonzero(occupied)
+def _extent(places: NDArray[np.intp]) -> tuple[int, int]:
     return int(places[0]), int(places[-1]) + 1
 
 
@@ -201,7 +203,8 @@ def _triangle_weights(
 def _apply(
     row_weights: sparse.csr_matrix, image: NDArray[np.float64], col_weights: sparse.csr_matrix
 ) -> NDArray[np.float64]:
-    return np.asarray(col_weights @ (row_weights @ image).T).T
+    resampled: NDArray[np.float64] = (col_weights @ (row_weights @ image).T).T
+    return resampled
 
 
 def _grown(coverage: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
@@ -220,5 +223,5 @@ def _normalised(
     if settings.normalisation == "fixed":
         return (grey - GREY_MIDDLE) / GREY_SCALE
     values = grey[kept]
-    deviation = float(values.std())
-    return (grey - values.mean()) / (deviation if deviation > 0.0 else 1.0)
+    mean, deviation = float(values.mean()), float(values.std())
+    return (grey - mean) / (deviation if deviation > FLAT else 1.0)
