@@ -57,6 +57,10 @@ class DataFolderLock:
             else:
                 return
 
+    def release(self) -> None:
+        """Let the next node in; the kernel does the same when this process dies."""
+        self._file.close()
+
 
 @dataclass
 class Child:

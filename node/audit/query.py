@@ -1,0 +1,82 @@
+"""Asking the ledgers: any fact by patient, study, time, event or subject, oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Select, literal, select, union_all
+
+from node.audit.tables import LEDGERS
+from node.database import read_only
+from node.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask; empty fields admit everything.
+
+    Attributes:
+        ledgers: Names of `tables.LEDGERS`; empty asks all.
+        event: For jobs it is the state that was reached.
+        since: Aware times; `until` is exclusive.
+    """
+
+    ledgers: Sequence[str] = ()
+    patient: str = ""
+    study: str = ""
+    subject: str = ""
+    event: str = ""
+    actor: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 1000
+
+
+def ask(database: Engine, question: Question) -> list[dict[str, Any]]:
+    """Return the rows that answer, oldest first; the newest `limit` of them.
+
+    Raises:
+        InputError: If a ledger does not exist.
+    """
+    unknown = sorted(set(question.ledgers) - set(LEDGERS))
+    if unknown:
+        raise InputError(f"no ledger {unknown[0]!r}; there are {', '.join(LEDGERS)}")
+    parts = [_part(name, question) for name in question.ledgers or LEDGERS]
+    every = union_all(*parts).subquery()
+    query = select(every).order_by(every.c.at.desc(), every.c.id.desc()).limit(question.limit)
+    with read_only(database) as connection:
+        rows = connection.execute(query).mappings().all()
+    return [{**row, "at": row["at"].isoformat()} for row in reversed(rows)]
+
+
+def _part(name: str, question: Question) -> Select[Any]:
+    table = LEDGERS[name]
+    query = select(
+        literal(name).label("ledger"),
+        table.id,
+        table.at,
+        table.actor,
+        table.event,
+        table.subject,
+        table.study_instance_uid.label("study"),
+        table.patient_id.label("patient"),
+        table.detail,
+    )
+    wanted = {
+        table.patient_id: question.patient,
+        table.study_instance_uid: question.study,
+        table.subject: question.subject,
+        table.event: question.event,
+        table.actor: question.actor,
+    }
+    for column, value in wanted.items():
+        if value:
+            query = query.where(column == value)
+    if question.since is not None:
+        query = query.where(table.at >= question.since)
+    if question.until is not None:
+        query = query.where(table.at < question.until)
+    return query

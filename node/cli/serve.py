@@ -1,0 +1,40 @@
+"""`crdl serve`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from node.cli.output import ConfigOption
+from node.config import load_settings
+
+
+class Role(StrEnum):
+    """What a process does; `all` starts one process for each."""
+
+    ALL = "all"
+    RECEIVE = "receive"
+    WORK = "work"
+    DELIVER = "deliver"
+    WEB = "web"
+
+
+def serve(
+    role: Annotated[Role, typer.Option(help="Which part of the node to run.")] = Role.ALL,
+    config: ConfigOption = None,
+) -> None:
+    """Run the node. Prints "ready dicom=HOST:PORT web=URL"; SIGTERM drains and exits 0."""
+    settings = load_settings(config)
+    if role is Role.ALL:
+        from node.service.supervisor import DataFolderLock, Supervisor  # noqa: PLC0415
+
+        lock = DataFolderLock(settings.node.data_dir)
+        arguments = [] if config is None else ["--config", str(config)]
+        status = Supervisor(arguments).run()
+        lock.release()
+        raise typer.Exit(status)
+    from node.service import roles  # noqa: PLC0415 - each role imports only what it needs
+
+    roles.run(role.value, settings)

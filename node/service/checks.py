@@ -1,0 +1,146 @@
+"""What `crdl doctor` looks at: each check says ok, warning or failed, and what to do."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.audit import schema
+from node.blobs import BlobStore
+from node.config import Settings
+from node.database import open_engine
+from node.errors import CrdlError
+
+Verdict = Literal["ok", "warning", "failed"]
+_LONG_QUEUE = 200  # studies an hour above which PostgreSQL is recommended
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str
+    verdict: Verdict
+    text: str
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Yield every check; a failing one never hides the others."""
+    checks: tuple[tuple[str, Callable[[Settings], Iterator[Check]]], ...] = (
+        ("configuration", _configuration),
+        ("ports", _ports),
+        ("tls", _tls),
+        ("disk", _disk),
+        ("database", _database),
+        ("destinations", _destinations),
+        ("model", _model),
+    )
+    for name, check in checks:
+        try:
+            yield from check(settings)
+        except (CrdlError, OSError, SQLAlchemyError) as error:
+            yield Check(name, "failed", str(error).splitlines()[0])
+
+
+def _configuration(settings: Settings) -> Iterator[Check]:
+    yield Check("configuration", "ok", f"AE title {settings.node.ae_title}")
+    if not settings.node.calling_ae_titles:
+        yield Check(
+            "configuration",
+            "warning",
+            "any calling AE title may send; list yours in node.calling_ae_titles",
+        )
+    if not settings.destination:
+        yield Check("configuration", "warning", "no [[destination]]: reports stay in this node")
+
+
+def _ports(settings: Settings) -> Iterator[Check]:
+    for name, host, port in (
+        ("dicom", settings.node.host, settings.node.port),
+        ("web", settings.web.host, settings.web.port),
+    ):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.settimeout(1)
+            taken = port != 0 and probe.connect_ex((host, port)) == 0
+        state = "something listens there (this node, if it runs)" if taken else "free"
+        yield Check(f"port {name}", "ok", f"{host}:{port} {state}")
+
+
+def _tls(settings: Settings) -> Iterator[Check]:
+    certificate = settings.tls.certificate
+    if certificate is None:
+        yield Check("tls", "warning", "DICOM is not encrypted; set [tls] certificate and key")
+        return
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, settings.tls.key)
+    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415 - only with TLS
+
+    until = load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    days = (until - datetime.now(UTC)).days
+    verdict: Verdict = "ok" if days > 30 else "warning" if days >= 0 else "failed"
+    yield Check("tls", verdict, f"certificate valid for {days} days")
+
+
+def _disk(settings: Settings) -> Iterator[Check]:
+    store = BlobStore(settings.node.data_dir / "blobs")
+    store.delete(store.put(b"crdl doctor").sha256)
+    free_mib = store.free_bytes() // (1 << 20)
+    verdict: Verdict = "ok" if free_mib > 4 * settings.node.minimum_free_mib else "warning"
+    if free_mib < settings.node.minimum_free_mib:
+        verdict = "failed"
+    where = settings.node.data_dir
+    yield Check("disk", verdict, f"{free_mib} MiB free in {where}, which is writable")
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    database = open_engine(settings.database_url)
+    schema.upgrade(database)
+    with database.begin() as connection:
+        connection.execute(text("SELECT 1"))
+    kind = database.dialect.name
+    yield Check("database", "ok", f"{kind}, schema {schema.revision(database)}")
+    if kind == "sqlite":
+        yield Check(
+            "database",
+            "ok",
+            f"SQLite serves one machine; above {_LONG_QUEUE} studies an hour use PostgreSQL",
+        )
+
+
+def _destinations(settings: Settings) -> Iterator[Check]:
+    from node.deliver.echo import echo  # noqa: PLC0415 - pynetdicom on demand
+
+    for destination in settings.destination:
+        try:
+            milliseconds = echo(destination, settings)
+        except CrdlError as error:
+            yield Check(f"destination {destination.name}", "failed", str(error))
+        else:
+            yield Check(
+                f"destination {destination.name}", "ok", f"answered in {milliseconds:.0f} ms"
+            )
+
+
+def _model(settings: Settings) -> Iterator[Check]:
+    from models.errors import ModelsError  # noqa: PLC0415 - torch on demand
+    from node.pipeline.assess import Pipeline  # noqa: PLC0415
+
+    try:
+        pipeline = Pipeline.load(settings.model)
+    except ModelsError as error:
+        yield Check("model", "failed", str(error))
+        return
+    bundle = pipeline.bundle
+    yield Check(
+        "model",
+        "warning" if bundle.simulated else "ok",
+        f"bundle {bundle.name} {bundle.version} ({bundle.sha256[:12]}) on {pipeline.device}"
+        + (": SIMULATED, NOT FOR DIAGNOSIS" if bundle.simulated else ""),
+    )
