@@ -1,0 +1,153 @@
+"""Opening an association with an archive, or saying in one line why there is none."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from node.config import DestinationSettings, Settings, TlsSettings
+from node.deliver.tls import client_context
+from node.errors import DeliveryError
+
+_MAXIMUM_PDU = 128 * 1024  # bytes that we accept in one PDU
+
+Handlers = Sequence[tuple[Any, Callable[..., Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for a peer, in seconds.
+
+    Attributes:
+        connect_s: For TCP (and TLS) to connect.
+        acse_s: For the answer to an association or release request.
+        dimse_s: For the answer to a message, or over HTTP for the next bytes.
+        idle_s: With nothing on the association at all.
+        commitment_s: For a storage commitment result on the association that asked for it.
+    """
+
+    connect_s: float = 10
+    acse_s: float = 30
+    dimse_s: float = 60
+    idle_s: float = 120
+    commitment_s: float = 5
+
+    def __post_init__(self) -> None:
+        if min(getattr(self, name) for name in self.__slots__) <= 0:
+            raise ValueError("every timeout is longer than zero seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A DICOM peer as it is reached from here."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    calling_ae: str
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def __post_init__(self) -> None:
+        for title in (self.ae_title, self.calling_ae):
+            # PS3.5 section 6.2, VR AE
+            if not 1 <= len(title.strip()) <= 16 or not title.isascii() or "\\" in title:
+                raise DeliveryError(f"{title!r} is no AE title: 1 to 16 ASCII characters")
+
+    @classmethod
+    def of(cls, destination: DestinationSettings, settings: Settings, timeouts: Timeouts) -> Peer:
+        """Return the peer that a destination of the configuration is."""
+        return cls(
+            destination.name,
+            destination.ae_title,
+            destination.host,
+            destination.port,
+            settings.node.ae_title,
+            settings.tls,
+            timeouts,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.ae_title}@{self.host}:{self.port})"
+
+
+@contextmanager
+def associated(
+    peer: Peer, contexts: Sequence[PresentationContext], handlers: Handlers = ()
+) -> Iterator[Association]:
+    """An open association; it is released, or aborted when the body fails.
+
+    Args:
+        peer: Whom to call.
+        contexts: At most 128 presentation contexts (PS3.8 section 9.3.2.2).
+        handlers: pynetdicom event handlers, for what the peer may ask of us.
+
+    Raises:
+        DeliveryError: If there is no association: unreachable, rejected, aborted, or nothing of
+            what was proposed is accepted.
+    """
+    association = _open(peer, contexts, handlers)
+    try:
+        yield association
+    except BaseException:
+        association.abort()
+        raise
+    if association.is_established:
+        association.release()
+
+
+def _open(peer: Peer, contexts: Sequence[PresentationContext], handlers: Handlers) -> Association:
+    entity = AE(peer.calling_ae)
+    entity.connection_timeout = peer.timeouts.connect_s
+    entity.acse_timeout = peer.timeouts.acse_s
+    entity.dimse_timeout = peer.timeouts.dimse_s
+    entity.network_timeout = peer.timeouts.idle_s
+    context = client_context(peer.tls)
+    connected: list[bool] = []
+    try:
+        association = entity.associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.ae_title,
+            max_pdu=_MAXIMUM_PDU,
+            tls_args=None if context is None else (context, peer.host),
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, _on_connection, [connected]),
+                *handlers,
+            ],
+        )
+    except OSError as error:  # the host name does not resolve
+        raise DeliveryError(f"{peer} cannot be reached: {error}") from error
+    if association.is_established:
+        return association
+    raise DeliveryError(f"{peer} {_why_there_is_none(association, connected=bool(connected))}")
+
+
+def _on_connection(event: evt.Event, connected: list[bool]) -> None:
+    connected.append(True)
+    # A message is two writes, command and data set: with Nagle's algorithm the second one waits
+    # for the delayed acknowledgement of the first, 40 ms an object.
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _why_there_is_none(association: Association, *, connected: bool) -> str:
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        reason = "no reason given" if answer is None else answer.reason_str
+        return f"rejected the association: {reason}"
+    if not connected:
+        return "cannot be reached: no connection"
+    if association.rejected_contexts and not association.accepted_contexts:
+        return "accepts none of the proposed SOP classes"
+    return "aborted the association request or did not answer it"
