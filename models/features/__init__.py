@@ -1,0 +1,1 @@
+"""What is measured of a case: clinical, semantic, radiomic and deep features."""

@@ -37,9 +37,7 @@ def _between(corner: int, other: int) -> NDArray[np.float64]:
 def _fan(polygon: list[NDArray[np.float64]], start: int = 0) -> NDArray[np.float64]:
     """Absolute normals (twice the area, along z, y, x) of a polygon cut from one corner."""
     p = polygon[start:] + polygon[:start]
-    return np.array(
-        [np.abs(np.cross(p[k] - p[0], p[k + 1] - p[0])) for k in range(1, len(p) - 1)]
-    )
+    return np.array([np.abs(np.cross(p[k] - p[0], p[k + 1] - p[0])) for k in range(1, len(p) - 1)])
 
 
 def _candidates(configuration: int) -> list[NDArray[np.float64]]:
@@ -62,9 +60,13 @@ def _candidates(configuration: int) -> list[NDArray[np.float64]]:
     if len(on) == 2 and on[1] - on[0] != 2:
         a, b = on if on[1] - on[0] == 1 else (on[1], on[0])
         return [
-            _fan([_halfway_up(a), _halfway_up(b), _between(b, (b + 1) % 4), _between(a, (a - 1) % 4)])
+            _fan(
+                [_halfway_up(a), _halfway_up(b), _between(b, (b + 1) % 4), _between(a, (a - 1) % 4)]
+            )
         ]
-    single = [_fan([_halfway_up(k), _between(k, (k + 1) % 4), _between(k, (k - 1) % 4)]) for k in on]
+    single = [
+        _fan([_halfway_up(k), _between(k, (k + 1) % 4), _between(k, (k - 1) % 4)]) for k in on
+    ]
     return [np.concatenate(single)]
 
 
@@ -75,7 +77,9 @@ def _random_masks(n: int) -> list[NDArray[np.bool_]]:
         mask = np.zeros((12, 12), bool)
         rows, columns = rng.integers(1, 6, 2)
         y, x = rng.integers(1, 6, 2)
-        mask[y : y + rows, x : x + columns] = rng.random((rows, columns)) < rng.choice([0.3, 0.6, 0.9])
+        mask[y : y + rows, x : x + columns] = rng.random((rows, columns)) < rng.choice(
+            [0.3, 0.6, 0.9]
+        )
         if mask.any():
             masks.append(mask)
     return masks

@@ -56,12 +56,12 @@ def grey_levels(
     """
     plane = levels.ravel()
     origin = edges[0]
-    width = edges[1] - edges[0]
+    bins_per_unit = 1.0 / (edges[1] - edges[0])
     highest = 0
     for k in range(values.size):
         v = values[k]
-        bin_ = int((v - origin) / width)
-        # the quotient rounds; the edges themselves decide
+        bin_ = int((v - origin) * bins_per_unit)
+        # the product rounds; the edges themselves decide
         while v < edges[bin_]:
             bin_ -= 1
         while v >= edges[bin_ + 1]:

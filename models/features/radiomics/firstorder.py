@@ -33,6 +33,57 @@ NAMES = (
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
+BUCKETS = 2048
+
+
+@kernel
+def order_statistics(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The values of given rank: only the buckets that hold them are sorted.
+
+    Args:
+        values: (n,) pixel values, finite.
+        ranks: (m,) rising ranks from 0.
+
+    Returns:
+        (m,) the values of these ranks.
+    """
+    low = values.min()
+    scale = BUCKETS / (values.max() - low)
+    out = np.empty(ranks.size)
+    if not np.isfinite(scale):  # a flat or all but flat lesion
+        ordered = np.sort(values)
+        for m in range(ranks.size):
+            out[m] = ordered[ranks[m]]
+        return out
+    bucket = np.empty(values.size, np.uint16)
+    counts = np.zeros(BUCKETS, np.int64)
+    for k in range(values.size):
+        b = min(int((values[k] - low) * scale), BUCKETS - 1)
+        bucket[k] = b
+        counts[b] += 1
+    wanted = np.zeros(BUCKETS, np.bool_)
+    shift = np.empty(ranks.size, np.int64)
+    before = skipped = m = 0
+    for b in range(BUCKETS):
+        while m < ranks.size and ranks[m] < before + counts[b]:
+            wanted[b] = True
+            shift[m] = skipped
+            m += 1
+        before += counts[b]
+        if not wanted[b]:
+            skipped += counts[b]
+    kept = np.empty(values.size - skipped)
+    n = 0
+    for k in range(values.size):
+        if wanted[bucket[k]]:
+            kept[n] = values[k]
+            n += 1
+    kept.sort()
+    for m in range(ranks.size):
+        out[m] = kept[ranks[m] - shift[m]]
+    return out
+
+
 def quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The order statistics first-order features rest on.
 
@@ -46,8 +97,10 @@ def quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
     place = (values.size - 1) * np.array(QUANTILES)
     below = np.floor(place).astype(np.int64)
     above = np.minimum(below + 1, values.size - 1)
-    ordered = np.partition(values, np.unique(np.concatenate((below, above))))
-    low, high, t = ordered[below], ordered[above], place - below
+    ranks = np.unique(np.concatenate((below, above)))
+    ordered = order_statistics(values, ranks)
+    low, high = ordered[np.searchsorted(ranks, below)], ordered[np.searchsorted(ranks, above)]
+    t = place - below
     # numpy interpolates from the nearer end
     return np.where(t < 0.5, low + (high - low) * t, high - (high - low) * (1.0 - t))
 

@@ -36,7 +36,8 @@ def count_neighbours(levels: NDArray[np.int32], n_levels: int) -> Counts:
     runs = np.zeros((4, n_levels, max(rows, columns)), np.int64)
     dependences = np.zeros((n_levels, 9), np.int64)
     pixels = np.zeros(n_levels, np.int64)
-    difference = np.zeros(n_levels)
+    # |level * neighbours - their sum| is whole: summed exactly by number of neighbours
+    scaled = np.zeros((n_levels, 9), np.int64)
     # length of the run that ends at each pixel of the row above and of this row
     above_y = np.zeros(columns + 2, np.int32)
     above_d = np.zeros(columns + 2, np.int32)
@@ -82,27 +83,26 @@ def count_neighbours(levels: NDArray[np.int32], n_levels: int) -> Counts:
                 + int(s != 0)
                 + int(se != 0)
             )
-            if inside > 0:
-                total = nw + n + ne + w + e + sw + s + se
-                difference[i] += abs(g - total / inside)
-            run_x = run_x + 1 if w == g else 1
-            if e != g:
-                runs[0, i, run_x - 1] += 1
-            run = above_y[x] + 1 if n == g else 1
+            scaled[i, inside] += abs(g * inside - (nw + n + ne + w + e + sw + s + se))
+            # a run is counted where it ends; adding 0 elsewhere is faster than asking
+            run_x = run_x * int(w == g) + 1
+            runs[0, i, run_x - 1] += int(e != g)
+            run = above_y[x] * int(n == g) + 1
             here_y[x] = run
-            if s != g:
-                runs[1, i, run - 1] += 1
-            run = above_d[x - 1] + 1 if nw == g else 1
+            runs[1, i, run - 1] += int(s != g)
+            run = above_d[x - 1] * int(nw == g) + 1
             here_d[x] = run
-            if se != g:
-                runs[2, i, run - 1] += 1
-            run = above_a[x + 1] + 1 if ne == g else 1
+            runs[2, i, run - 1] += int(se != g)
+            run = above_a[x + 1] * int(ne == g) + 1
             here_a[x] = run
-            if sw != g:
-                runs[3, i, run - 1] += 1
+            runs[3, i, run - 1] += int(sw != g)
         above_y, here_y = here_y, above_y
         above_d, here_d = here_d, above_d
         above_a, here_a = here_a, above_a
+    difference = np.zeros(n_levels)
+    for i in range(n_levels):
+        for k in range(1, 9):
+            difference[i] += scaled[i, k] / k
     return pairs, runs, dependences, pixels, difference
 
 

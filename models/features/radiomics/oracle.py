@@ -7,7 +7,7 @@ import logging
 
 import numpy as np
 import radiomics
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
@@ -41,9 +41,9 @@ def pyradiomics_features(
     """
     radiomics.logger.setLevel(logging.ERROR)
     row_mm, column_mm = spacing
-    volume = sitk.GetImageFromArray(np.asarray(image, np.float64)[None])
+    volume = SimpleITK.GetImageFromArray(np.asarray(image, np.float64)[None])
     volume.SetSpacing((column_mm, row_mm, SLICE_SPACING_MM))
-    label = sitk.GetImageFromArray(mask.astype(np.uint8)[None])
+    label = SimpleITK.GetImageFromArray(mask.astype(np.uint8)[None])
     label.CopyInformation(volume)
     extractor = RadiomicsFeatureExtractor(binWidth=settings.bin_width, additionalInfo=False)
     extractor.enableImageTypes(Original={}, Wavelet={"wavelet": settings.wavelet})

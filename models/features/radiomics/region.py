@@ -95,9 +95,7 @@ class Region:
         row_mm, column_mm = (float(s) for s in spacing)
         if not (0 < row_mm < np.inf and 0 < column_mm < np.inf):
             raise SpacingError(f"the spacing {spacing} is not two lengths in millimetres")
-        return cls(
-            pixels.astype(np.float64), inside != 0, (SLICE_SPACING_MM, row_mm, column_mm)
-        )
+        return cls(pixels.astype(np.float64), inside != 0, (SLICE_SPACING_MM, row_mm, column_mm))
 
     @property
     def original(self) -> NDArray[np.float64]:
