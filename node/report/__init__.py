@@ -1,0 +1,14 @@
+"""The report: the SR and its companions, built from the findings of one SEG generation."""
+
+from node.report.build import build_report
+from node.report.check import ReportCheckError, check_report
+from node.report.request import ReportedBundle, ReportObject, ReportRequest
+
+__all__ = [
+    "ReportCheckError",
+    "ReportObject",
+    "ReportRequest",
+    "ReportedBundle",
+    "build_report",
+    "check_report",
+]

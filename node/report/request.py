@@ -1,0 +1,96 @@
+"""What goes into a report and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from pydicom.dataset import Dataset
+
+from node.case import CaseResult
+from node.config import ReportSettings
+from node.errors import ReportError
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedBundle:
+    """The bundle as the report names it.
+
+    Attributes:
+        sha256: Of the bundle, 64 hexadecimal digits.
+        simulated: It was trained on simulated data, and every object says so.
+        population: The training population in words.
+        prevalence: Of malignancy in that population, 0..1.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    simulated: bool
+    population: str
+    prevalence: float
+
+
+class Predecessor(NamedTuple):
+    """The report that this one supersedes."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """Everything a report is built from; the same request gives the same bytes.
+
+    Attributes:
+        findings: One a segment, in the order of the report.
+        seg: The header of the SEG instance.
+        images: The ultrasound headers by SOP Instance UID, each in its newest form.
+        uids: Gives the UID of an object kind: "sr", "sr-series", "sc-1", "sc-2", ...,
+            "sc-series", "tracking-<segment number>" for a segment without one, and "device",
+            which names the installation and is the same for all its reports.
+        when: Content date and time, in the archive's local time.
+        generation: 1 for the first look at a SEG.
+        predecessor: The report of the generation before (class, instance, series, study UID).
+        software_version: Of this package.
+
+    Raises:
+        ReportError: If the findings, the SEG and the generation do not belong together.
+    """
+
+    findings: tuple[CaseResult, ...]
+    seg: Dataset
+    images: Mapping[str, Dataset]
+    bundle: ReportedBundle
+    uids: Callable[[str], str]
+    when: datetime
+    settings: ReportSettings
+    software_version: str
+    generation: int = 1
+    predecessor: tuple[str, str, str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.findings:
+            raise ReportError("a report needs at least one finding")
+        strangers = {result.case.seg_uid for result in self.findings} - {self.seg.SOPInstanceUID}
+        if strangers:
+            raise ReportError(f"findings of another SEG in one report: {', '.join(strangers)}")
+        if self.generation < 1:
+            raise ReportError(f"generations start at 1, got {self.generation}")
+        if self.generation == 1 and self.predecessor is not None:
+            raise ReportError("a first generation has no predecessor")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportObject:
+    """One object to deliver: a complete Part 10 file in Explicit VR Little Endian."""
+
+    kind: Literal["sr", "sc"]
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    data: bytes

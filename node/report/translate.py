@@ -1,0 +1,159 @@
+"""From the node's findings to the report's vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from node.case import CaseResult, Finding, FrameReference
+from node.errors import ReportError
+from node.report.request import ReportRequest
+from sr_templates.codes import Code
+from sr_templates.errors import TemplateError
+from sr_templates.values import (
+    AlgorithmValues,
+    Assessment,
+    ImageReference,
+    LesionValues,
+    NotAssessed,
+    ReportValues,
+    SemanticValue,
+)
+
+ALGORITHM_NAME = "CRDL"
+
+
+def report_values(request: ReportRequest) -> ReportValues:
+    """Translate a request.
+
+    Raises:
+        ReportError: If a finding does not hold together.
+    """
+    bundle = request.bundle
+    try:
+        return ReportValues(
+            title=request.settings.title,
+            algorithm=AlgorithmValues(
+                name=ALGORITHM_NAME,
+                version=bundle.version,
+                bundle_name=bundle.name,
+                bundle_sha256=bundle.sha256,
+                simulated=bundle.simulated,
+                population=bundle.population,
+                prevalence=bundle.prevalence,
+            ),
+            lesions=tuple(
+                _lesion(request, number, result)
+                for number, result in enumerate(request.findings, start=1)
+            ),
+            images=tuple(image_references(request)),
+            device_uid=request.uids("device"),
+        )
+    except TemplateError as error:
+        raise ReportError(f"cannot say this in a report: {error}") from error
+
+
+def image_references(request: ReportRequest) -> Iterator[ImageReference]:
+    """Yield each image that the report rests on once, without frames, assessed ones first."""
+    assessed = [result.evidence.frame for result in request.findings]
+    doppler = [frame for result in request.findings for _, _, frame in result.case.doppler]
+    uids = [frame.sop_instance_uid for frame in (*assessed, *doppler) if frame is not None]
+    for uid in dict.fromkeys(uids):
+        if uid in request.images:
+            yield ImageReference(request.images[uid].SOPClassUID, uid)
+
+
+def lesion_name(number: int, label: str) -> str:
+    """Return how sentences call a lesion: its number in the report and the segment's label."""
+    return f"Lesion {number} ({label})" if label else f"Lesion {number}"
+
+
+def _lesion(request: ReportRequest, number: int, result: CaseResult) -> LesionValues:
+    case, evidence = result.case, result.evidence
+    source = _frame(request, evidence.frame)
+    segmentation = None
+    if source is not None and evidence.seg_frame_number is not None:
+        segmentation = ImageReference(
+            request.seg.SOPClassUID, request.seg.SOPInstanceUID, evidence.seg_frame_number
+        )
+    name = lesion_name(number, case.label)
+    return LesionValues(
+        name=name,
+        tracking_identifier=case.tracking_id or case.label or name,
+        tracking_uid=case.tracking_uid or request.uids(f"tracking-{case.segment_number}"),
+        verdict=_verdict(result),
+        semantic=_semantic(result.finding),
+        source=source,
+        segmentation=segmentation,
+        outline=() if source is None else _outline(request, result, source),
+        finding_site=_anatomic_region(request.seg, case.segment_number),
+        image_inferred=evidence.inferred or case.inferred,
+    )
+
+
+def _verdict(result: CaseResult) -> Assessment | NotAssessed:
+    finding, evidence = result.finding, result.evidence
+    if finding.refusal is not None:
+        return NotAssessed(finding.refusal.code, finding.refusal.text)
+    answer = (finding.probability, finding.malignancy, finding.threshold, finding.model)
+    probability, malignancy, threshold, model = answer
+    if probability is None or malignancy is None or threshold is None or model is None:
+        raise ReportError(f"{finding.case}: an assessed finding lacks class, threshold or model")
+    return Assessment(
+        probability=probability,
+        malignancy=malignancy,
+        threshold=threshold,
+        model=model,
+        sensitivity=evidence.sensitivity,
+        specificity=evidence.specificity,
+        fallback_reason=finding.fallback_reason,
+        out_of_distribution=evidence.out_of_distribution,
+        prior_shift=evidence.prior_shift,
+        influences=evidence.influences,
+    )
+
+
+def _semantic(finding: Finding) -> tuple[SemanticValue, ...]:
+    return tuple(
+        SemanticValue(name, found.value, found.unit, found.provenance, found.confidence)
+        for name, found in finding.semantic.items()
+    )
+
+
+def _frame(request: ReportRequest, frame: FrameReference | None) -> ImageReference | None:
+    if frame is None:
+        return None
+    image = request.images.get(frame.sop_instance_uid)
+    if image is None:
+        raise ReportError(f"the header of the assessed image {frame.sop_instance_uid} is missing")
+    # Referenced Frame Number belongs to multi-frame images only (PS3.3 section 10.3).
+    number = frame.frame_number if "NumberOfFrames" in image else None
+    return ImageReference(image.SOPClassUID, image.SOPInstanceUID, number)
+
+
+def _outline(
+    request: ReportRequest, result: CaseResult, source: ImageReference
+) -> tuple[tuple[float, float], ...]:
+    """Shift from array indices to the corner-based coordinates of PS3.3 section C.18.6.1.1."""
+    if len(result.evidence.outline) == 0:
+        return ()
+    image = request.images[source.sop_instance_uid]
+    limits = np.array([image.Columns, image.Rows], dtype=np.float64)
+    points = np.clip(result.evidence.outline + 0.5, 0.0, limits)
+    return tuple((float(column), float(row)) for column, row in points)
+
+
+def _anatomic_region(seg: Dataset, segment_number: int) -> Code | None:
+    """Return the segment's own Anatomic Region (PS3.3 section C.8.20.4), if it is coded."""
+    for segment in seg.get("SegmentSequence", ()):
+        if segment.SegmentNumber == segment_number and segment.get("AnatomicRegionSequence"):
+            item = segment.AnatomicRegionSequence[0]
+            parts = [
+                str(item.get(keyword) or "")
+                for keyword in ("CodingSchemeDesignator", "CodeValue", "CodeMeaning")
+            ]
+            if all(parts):
+                return Code(*parts)
+    return None
