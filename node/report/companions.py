@@ -48,12 +48,15 @@ def _secondary_capture(request: ReportRequest, lesion: LesionValues, page: Summa
     description = series_description("summary", simulated=request.bundle.simulated)
     add_series(dataset, request, "sc", SERIES_NUMBER, description)
     dataset.InstanceNumber = page.number
+    source = lesion.source
+    image = Dataset() if source is None else request.images[source.sop_instance_uid]
+    dataset.BodyPartExamined = image.get("BodyPartExamined", "")
+    dataset.Laterality = image.get("Laterality", "")
     dataset.PatientOrientation = ""
     dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.ImageComments = banner(simulated=request.bundle.simulated)
     dataset.DerivationDescription = "Summary of the CRDL report with outline and caliper drawn in"
-    source = lesion.source
     if source is not None:
         item = Dataset()
         item.ReferencedSOPClassUID = source.sop_class_uid
@@ -61,18 +64,12 @@ def _secondary_capture(request: ReportRequest, lesion: LesionValues, page: Summa
         if source.frame_number is not None:
             item.ReferencedFrameNumber = source.frame_number
         dataset.SourceImageSequence = Sequence([item])
-    dataset.BurnedInAnnotation = _burned_in(request, lesion)
+    # NO only where the frame itself says that no identity is burned into it.
+    clean = source is None or image.get("BurnedInAnnotation") == "NO"
+    dataset.BurnedInAnnotation = "NO" if clean else "YES"
     dataset.LossyImageCompression = "00"
     _add_pixels(dataset, page)
     return dataset
-
-
-def _burned_in(request: ReportRequest, lesion: LesionValues) -> str:
-    """Say NO only where the frame itself says that no identity is burned into it."""
-    if lesion.source is None:
-        return "NO"
-    image = request.images[lesion.source.sop_instance_uid]
-    return "NO" if image.get("BurnedInAnnotation") == "NO" else "YES"
 
 
 def _add_pixels(dataset: Dataset, page: SummaryPage) -> None:

@@ -55,7 +55,8 @@ class ReportRequest:
             which names the installation and is the same for all its reports.
         when: Content date and time, in the archive's local time.
         generation: 1 for the first look at a SEG.
-        predecessor: The report of the generation before (class, instance, series, study UID).
+        predecessor: The report that this one supersedes: of the generation before, or of an
+            earlier SEG of the same lesion (class, instance, series, study UID).
         software_version: Of this package.
 
     Raises:
@@ -81,8 +82,6 @@ class ReportRequest:
             raise ReportError(f"findings of another SEG in one report: {', '.join(strangers)}")
         if self.generation < 1:
             raise ReportError(f"generations start at 1, got {self.generation}")
-        if self.generation == 1 and self.predecessor is not None:
-            raise ReportError("a first generation has no predecessor")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ from sr_templates.wording import banner, feature_label, feature_value, percent
 
 SIZE: Final = 1024
 _BANNER: Final = 56
-_FRAME_BOTTOM: Final = 604
+_FRAME_BOTTOM: Final = 536
 _MARGIN: Final = 32
-_RIGHT: Final = 470  # where the right column begins
+_RIGHT: Final = 412  # where the right column begins
+_EDGE: Final = SIZE - 24  # where it ends
 _FOOTER: Final = 968
 
 _PAGE: Final = (17, 21, 27)
@@ -36,7 +37,6 @@ _AMBER: Final = (242, 179, 61)
 _INK: Final = (20, 16, 6)
 _CLASS: Final = {"malignant": (232, 84, 88), "benign": (74, 182, 128)}
 _TRACK: Final = (62, 72, 87)
-_WORD: Final = {"measured": "measured", "read": "read", "header": "header", "not assessed": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def draw_summary(page: SummaryPage) -> NDArray[np.uint8]:
     _draw_banner(draw, page)
     _draw_frame(canvas, draw, page)
     _draw_verdict(draw, page)
-    _draw_features(draw, page)
+    if page.lesion.semantic or isinstance(page.lesion.verdict, Assessment):
+        _draw_table(draw, page)
     draw.line((_MARGIN, _FOOTER, SIZE - _MARGIN, _FOOTER), fill=_RULE, width=1)
     small = font(22)
     footer = shortened(page.footer, SIZE - 2 * _MARGIN, small)
@@ -96,63 +97,66 @@ def _draw_frame(canvas: Image.Image, draw: ImageDraw.ImageDraw, page: SummaryPag
 
 def _draw_verdict(draw: ImageDraw.ImageDraw, page: SummaryPage) -> None:
     name = page.lesion.name if printable(page.lesion.name) else f"Lesion {page.number}"
-    width = _RIGHT - 2 * _MARGIN
-    top = _FRAME_BOTTOM + 24
+    top = _FRAME_BOTTOM + 22
+    alone = isinstance(page.lesion.verdict, NotAssessed) and not page.lesion.semantic
+    width = (_EDGE if alone else _RIGHT) - _MARGIN - 16
     title = shortened(name, width, font(26, "bold"))
     draw.text((_MARGIN, top), title, font=font(26, "bold"), fill=_TEXT)
     if isinstance(page.lesion.verdict, NotAssessed):
-        _draw_refusal(draw, page.lesion.verdict, top + 46)
+        _draw_refusal(draw, page.lesion.verdict, top + 46, width)
     else:
-        _draw_assessment(draw, page.lesion.verdict, page.prevalence, top + 40)
+        _draw_assessment(draw, page.lesion.verdict, page.prevalence, top + 36)
 
 
-def _draw_refusal(draw: ImageDraw.ImageDraw, refusal: NotAssessed, top: int) -> None:
-    draw.text((_MARGIN, top), "Not assessed", font=font(46, "bold"), fill=_AMBER)
-    width = _RIGHT - _MARGIN - 16
-    row = top + 70
-    for line in wrapped(refusal_code(refusal.reason).meaning, width, font(24, "bold"), 2):
-        draw.text((_MARGIN, row), line, font=font(24, "bold"), fill=_TEXT)
-        row += 32
-    row += 8
-    for line in wrapped(refusal.text, width, font(22), 5):
-        draw.text((_MARGIN, row), line, font=font(22), fill=_MUTED)
-        row += 29
+def _draw_refusal(draw: ImageDraw.ImageDraw, refusal: NotAssessed, top: int, width: int) -> None:
+    draw.text((_MARGIN, top), "Not assessed", font=font(48, "bold"), fill=_AMBER)
+    row = top + 78
+    for line in wrapped(refusal_code(refusal.reason).meaning, width, font(26, "bold"), 2):
+        draw.text((_MARGIN, row), line, font=font(26, "bold"), fill=_TEXT)
+        row += 36
+    row += 10
+    for line in wrapped(refusal.text, width, font(24), 5):
+        draw.text((_MARGIN, row), line, font=font(24), fill=_TEXT)
+        row += 34
 
 
 def _draw_assessment(
     draw: ImageDraw.ImageDraw, found: Assessment, prevalence: float, top: int
 ) -> None:
-    colour = _CLASS[found.malignancy]
     share = f"{percent(found.probability)} %"
     draw.text((_MARGIN - 3, top), share, font=font(68, "bold"), fill=_TEXT)
-    draw.text((_MARGIN, top + 86), "probability of malignancy", font=font(24), fill=_MUTED)
-    _draw_bar(draw, found, top + 132)
+    draw.text((_MARGIN, top + 82), "probability of malignancy", font=font(24), fill=_MUTED)
+    _draw_bar(draw, found, top + 130)
     chip = found.malignancy.upper()
     type_ = font(24, "bold")
-    right = _MARGIN + type_.getlength(chip) + 32
-    draw.rounded_rectangle((_MARGIN, top + 196, right, top + 236), 20, fill=colour)
+    right = _MARGIN + type_.getlength(chip) + 36
+    box = (_MARGIN, top + 196, right, top + 236)
+    draw.rounded_rectangle(box, 20, fill=_CLASS[found.malignancy])
     draw.text(((_MARGIN + right) / 2, top + 216), chip, font=type_, fill=(0, 0, 0), anchor="mm")
+    for row, line in enumerate(_accuracy(found, prevalence)):
+        text = shortened(line, _RIGHT - _MARGIN - 12, font(22))
+        draw.text((_MARGIN, top + 250 + 29 * row), text, font=font(22), fill=_MUTED)
+
+
+def _accuracy(found: Assessment, prevalence: float) -> list[str]:
     lines = []
     if found.sensitivity is not None and found.specificity is not None:
-        accuracy = (percent(found.sensitivity), percent(found.specificity))
-        lines.append("sensitivity {} %, specificity {} %".format(*accuracy))
-    applied = prevalence if found.prior_shift is None else found.prior_shift
-    kind = "training prevalence" if found.prior_shift is None else "shifted to prevalence"
-    lines.append(f"{kind} {percent(applied)} %")
-    for row, line in enumerate(lines):
-        text = shortened(line, _RIGHT - _MARGIN - 8, font(22))
-        draw.text((_MARGIN, top + 250 + 30 * row), text, font=font(22), fill=_MUTED)
+        lines.append(f"sensitivity {percent(found.sensitivity)} %")
+        lines.append(f"specificity {percent(found.specificity)} %")
+    if found.prior_shift is None:
+        return [*lines, f"training prevalence {percent(prevalence)} %"]
+    return [*lines, f"prevalence {percent(prevalence)} % → {percent(found.prior_shift)} %"]
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, found: Assessment, top: int) -> None:
     """Draw the probability on a bar of 0 to 100 % with the operating point as a mark."""
-    left, right = _MARGIN, _RIGHT - _MARGIN - 10
+    left, right = _MARGIN, _RIGHT - _MARGIN
     height = 18
     draw.rounded_rectangle((left, top, right, top + height), height // 2, fill=_TRACK)
-    end = left + (right - left) * found.probability
-    if end > left + height:
-        fill = _CLASS[found.malignancy]
-        draw.rounded_rectangle((left, top, end, top + height), height // 2, fill=fill)
+    end = max(left + height, left + (right - left) * found.probability)
+    draw.rounded_rectangle(
+        (left, top, end, top + height), height // 2, fill=_CLASS[found.malignancy]
+    )
     mark = left + (right - left) * found.threshold
     draw.line((mark, top - 7, mark, top + height + 7), fill=_TEXT, width=4)
     label = f"operating point {percent(found.threshold)} %"
@@ -161,55 +165,52 @@ def _draw_bar(draw: ImageDraw.ImageDraw, found: Assessment, top: int) -> None:
     draw.text((middle, top + height + 10), label, font=font(22), fill=_TEXT, anchor="ma")
 
 
-def _draw_features(draw: ImageDraw.ImageDraw, page: SummaryPage) -> None:
-    left, right, top = _RIGHT, SIZE - _MARGIN, _FRAME_BOTTOM + 24
-    draw.rounded_rectangle((left, top, right, _FOOTER - 18), 14, fill=_PANEL)
+def _draw_table(draw: ImageDraw.ImageDraw, page: SummaryPage) -> None:
+    top = _FRAME_BOTTOM + 20
+    left, right = _RIGHT + 18, _EDGE - 18
+    draw.rounded_rectangle((_RIGHT, top, _EDGE, _FOOTER - 14), 14, fill=_PANEL)
+    draw.text((right, top + 12), "source, confidence", font=font(22), fill=_MUTED, anchor="ra")
+    draw.text((left, top + 12), "Feature", font=font(22), fill=_MUTED)
+    draw.line((left, top + 46, right, top + 46), fill=_RULE, width=2)
     known = {semantic.name: semantic for semantic in page.lesion.semantic}
-    rows = [known[row.name] for row in features() if row.name in known]
-    row_top = top + 16
-    for semantic in rows:
-        _draw_feature(draw, semantic, left + 20, right - 20, row_top)
-        row_top += 47
-    if not rows:
-        draw.text((left + 20, row_top), "No feature was measured", font=font(22), fill=_MUTED)
-        row_top += 47
-    for line in _remarks(page):
-        text = shortened(line, right - left - 40, font(22))
-        draw.text((left + 20, row_top + 4), text, font=font(22), fill=_AMBER)
-        row_top += 30
+    row_top = top + 48
+    for semantic in (known[row.name] for row in features() if row.name in known):
+        _draw_feature(draw, semantic, left, right, row_top)
+        row_top += 44
+    row_top += 8
+    for line, colour in _remarks(page, right - left):
+        draw.text((left, row_top), line, font=font(22), fill=colour)
+        row_top += 28
 
 
 def _draw_feature(
     draw: ImageDraw.ImageDraw, semantic: SemanticValue, left: int, right: int, top: int
 ) -> None:
-    value_left, mark_right = left + 178, right
-    draw.text((left, top + 6), _short_label(semantic.name), font=font(22), fill=_MUTED)
-    mark = _WORD[semantic.provenance]
+    silent = semantic.value is None or semantic.provenance == "not assessed"
+    plain, strong = font(22), font(22, "bold")
+    label = shortened(feature_label(semantic.name), 162, plain)
+    draw.text((left, top + 7), label, font=plain, fill=_MUTED)
+    mark: str = "" if silent else semantic.provenance
     if mark and semantic.confidence is not None:
         mark = f"{mark} {100 * semantic.confidence:.0f} %"
-    small = font(22)
-    draw.text((mark_right, top + 6), mark, font=small, fill=_MUTED, anchor="ra")
-    room = mark_right - value_left - small.getlength(mark) - 10
-    value = shortened(feature_value(semantic), room, font(22, "bold"))
-    silent = semantic.value is None
-    draw.text((value_left, top + 6), value, font=font(22, "bold"), fill=_MUTED if silent else _TEXT)
-    draw.line((left, top + 42, right, top + 42), fill=_RULE, width=1)
+    draw.text((right, top + 7), mark, font=plain, fill=_MUTED, anchor="ra")
+    room = right - left - 168 - plain.getlength(mark) - 8
+    value = shortened(feature_value(semantic), room, strong)
+    draw.text((left + 168, top + 7), value, font=strong, fill=_MUTED if silent else _TEXT)
+    draw.line((left, top + 43, right, top + 43), fill=_RULE, width=1)
 
 
-def _short_label(name: str) -> str:
-    return feature_label(name).replace("Maximum diameter", "Max. diameter")
-
-
-def _remarks(page: SummaryPage) -> list[str]:
-    """Return what a reader must not miss, shortest first things first."""
-    remarks = []
-    verdict = page.lesion.verdict
-    if isinstance(verdict, Assessment):
-        remarks.append(
-            f"Model {verdict.model}" + (" (fallback)" if verdict.fallback_reason else "")
-        )
-        if verdict.out_of_distribution:
-            remarks.append("Outside the training data")
+def _remarks(page: SummaryPage, width: int) -> list[tuple[str, tuple[int, int, int]]]:
+    """Return what a reader must not miss, at most four lines, the warnings first."""
+    verdict, lines = page.lesion.verdict, []
+    if isinstance(verdict, Assessment) and verdict.out_of_distribution:
+        lines.append(("Outside the training data", _AMBER))
     if page.lesion.image_inferred:
-        remarks.append("Image inferred")
-    return remarks
+        lines.append(("Image inferred, not named by the SEG", _AMBER))
+    if isinstance(verdict, Assessment):
+        model, colour = f"Model {verdict.model}", _MUTED
+        if verdict.fallback_reason:
+            model, colour = f"{model} (fallback): {verdict.fallback_reason}", _AMBER
+        rows = wrapped(model, width, font(22), 4 - len(lines))
+        lines.extend((row, colour) for row in rows)
+    return lines
