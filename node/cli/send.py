@@ -30,7 +30,7 @@ def send(
     done = 0
     with progress_bar("sending") as report:
 
-        def note(result: SendResult) -> None:
+        def note(_: SendResult) -> None:
             nonlocal done
             done += 1
             report(done, max(done, len(files)))

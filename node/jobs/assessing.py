@@ -50,7 +50,7 @@ class Assessor:
         try:
             made = self.stages.assess(request)
             blobs = [self.blobs.put(thing.data) for thing in made.objects]
-        except Exception as error:  # the worker boundary: whatever failed, the job goes on
+        except Exception as error:  # noqa: BLE001 - the worker boundary: the job goes on
             _log.exception("job %d failed at attempt %d", job_id, attempt)
             self._fail(job_id, run, attempt, error)
             return
@@ -156,8 +156,9 @@ class Assessor:
     def _store_report(
         self, connection: Connection, job: Row[Any], thing: ReportObject, blob: Blob
     ) -> int:
-        report_id: int = connection.execute(
-            insert(Report).values(
+        report_id = connection.execute(
+            insert(Report)
+            .values(
                 job_id=job.id,
                 kind=thing.kind,
                 sop_class_uid=thing.sop_class_uid,
@@ -168,7 +169,8 @@ class Assessor:
                 size=blob.size,
                 created_at=utc_now(),
             )
-        ).inserted_primary_key[0]
+            .returning(Report.id)
+        ).scalar_one()
         self.trail.record(
             connection,
             "report",
@@ -200,8 +202,10 @@ class Assessor:
 def _predecessor(
     connection: Connection, job: Row[Any], cases: Sequence[Case]
 ) -> Predecessor | None:
-    """Find the SR that this one supersedes: of an earlier generation, or of an earlier SEG with
-    the same lesion by the same reader.
+    """Find the SR that this one supersedes.
+
+    That is the one of an earlier generation, or of an earlier SEG of the same lesion (tracking
+    UID) by the same reader.
     """
     mine = {case.tracking_uid for case in cases if case.tracking_uid}
     creator = _creator(connection, job.seg_uid)

@@ -58,13 +58,15 @@ class Deliverer:
         ]
         try:
             receipts = self.stages.deliver(destination, parcels)
-        except Exception as error:  # the sender boundary: a failed attempt is tried again
+        except Exception as error:  # noqa: BLE001 - the sender boundary: the attempt is repeated
             _log.exception("delivery of job %d to %s failed", job_id, destination)
             text = f"{type(error).__name__}: {error}"
             receipts = [Receipt(row.sop_instance_uid, "failed", text) for row in rows]
         self._note(job_id, run, destination, attempt, rows, receipts)
 
-    def _open(self, job_id: int, run: int, destination: str, attempt: int) -> Sequence[Row[Any]]:
+    def _open(
+        self, job_id: int, run: int, destination: str, attempt: int
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return what to deliver, and note the attempt before it is made."""
         with self.database.begin() as connection:
             job = states.find(connection, job_id)
@@ -102,7 +104,7 @@ class Deliverer:
         run: int,
         destination: str,
         attempt: int,
-        rows: Sequence[Row[Any]],
+        rows: Sequence[Row[*tuple[Any, ...]]],
         receipts: Sequence[Receipt],
     ) -> None:
         ids = {row.sop_instance_uid: row.id for row in rows}

@@ -141,8 +141,9 @@ def latest_job(connection: Connection, seg_uid: str) -> Row[Any] | None:
 def new_job(connection: Connection, trail: Trail, seg: Row[Any], generation: int) -> Row[Any]:
     """Create the job of a generation, waiting."""
     now = utc_now()
-    result = connection.execute(
-        insert(Job).values(
+    job_id = connection.execute(
+        insert(Job)
+        .values(
             seg_uid=seg.sop_instance_uid,
             generation=generation,
             state="waiting",
@@ -154,8 +155,8 @@ def new_job(connection: Connection, trail: Trail, seg: Row[Any], generation: int
             created_at=now,
             updated_at=now,
         )
-    )
-    job_id: int = result.inserted_primary_key[0]
+        .returning(Job.id)
+    ).scalar_one()
     trail.record(
         connection,
         "job",

@@ -26,14 +26,18 @@ def decide(question: PairingQuestion, settings: PairingSettings) -> Pairing:
     carries the study is open. A SEG without source references waits until the study has been
     quiet for `unreferenced_quiet_s`.
     """
-    seg = question.seg
-    if not seg.segments:
+    if not question.seg.segments:
         return Pairing("held", reason="the SEG describes no segment")
     if question.assignment is not None:
         return _assigned(question, question.assignment)
-    needed = referenced(seg)
-    if not needed:
+    if not referenced(question.seg):
         return _unreferenced(question, settings)
+    return _referenced(question, settings)
+
+
+def _referenced(question: PairingQuestion, settings: PairingSettings) -> Pairing:
+    seg = question.seg
+    needed = referenced(seg)
     missing = tuple(uid for uid in needed if uid not in question.images)
     if missing:
         return Pairing("waiting", missing=missing, reason=f"{len(missing)} image(s) not here yet")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -82,7 +83,11 @@ class Child:
         self.started_at = time.monotonic()
         command = [sys.executable, "-m", "node", "serve", "--role", self.role, *self.arguments]
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"CRDL_SUPERVISED": "1"},
         )
         if self.process.stdout is None:
             raise CrdlError(f"the {self.role} process has no output")

@@ -1,5 +1,7 @@
 """Why a slice has no radiomics: one named refusal for each reason."""
 
+from typing import ClassVar
+
 from models.errors import ModelsError
 
 
@@ -10,6 +12,8 @@ class RadiomicsRefusal(ModelsError):  # noqa: N818  a refusal is the project's w
 class EmptyMaskError(RadiomicsRefusal):
     """The mask marks no pixel at all."""
 
+    code: ClassVar[str] = "empty-mask"
+
 
 class MaskTooSmallError(RadiomicsRefusal):
     """The mask is one pixel, one row or one column: it has no area to describe.
@@ -17,17 +21,25 @@ class MaskTooSmallError(RadiomicsRefusal):
     pyradiomics refuses the same masks (`minimumROIDimensions` is 2 by default).
     """
 
+    code: ClassVar[str] = "mask-too-small"
+
 
 class MaskShapeError(RadiomicsRefusal):
     """Image and mask are not two planes of real numbers of the same rows and columns."""
+
+    code: ClassVar[str] = "mask-outside-image"
 
 
 class NotFiniteError(RadiomicsRefusal):
     """The lesion or the pixels around it hold NaN, infinity or a value beyond 1e12."""
 
+    code: ClassVar[str] = "not-finite"
+
 
 class SpacingError(RadiomicsRefusal):
     """The pixel spacing is not two positive, finite lengths in millimetres."""
+
+    code: ClassVar[str] = "no-calibration"
 
 
 class TooManyGreyLevelsError(RadiomicsRefusal):
@@ -35,3 +47,5 @@ class TooManyGreyLevelsError(RadiomicsRefusal):
 
     The limit also bounds the memory: every texture matrix grows with the number of levels.
     """
+
+    code: ClassVar[str] = "too-many-grey-levels"

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Set up everything that `make demo` (runtime) or `make test` (test) needs. A second run needs no
+# downloads: each step leaves a stamp in the virtual environment.
+set -eu
+cd "$(dirname "$0")/.."
+VENV=.venv
+PYTHON=${PYTHON:-$(command -v python3.11 || command -v python3)}
+PIP="$VENV/bin/python -m pip --quiet --disable-pip-version-check"
+
+runtime() {
+    [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+    # torch first and pinned: an open range would take a build with gigabytes of CUDA packages.
+    # For CUDA, install the torch build of your driver into .venv before; it is kept.
+    "$VENV/bin/python" -c "import torch" 2>/dev/null || $PIP install torch==2.13.0
+    $PIP install --constraint deploy/constraints.txt --editable .
+    # Compile the kernels now, so that the first case of a worker is not late.
+    "$VENV/bin/python" -m models.features.radiomics.warmup
+    touch "$VENV/.ready"
+}
+
+debian() {
+    missing=$(sed 's/#.*//' deploy/debian-packages.txt | while read -r package; do
+        [ -z "$package" ] || dpkg -s "$package" >/dev/null 2>&1 || printf '%s ' "$package"
+    done)
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get -qq update
+        # shellcheck disable=SC2086 # a list of packages
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing
+    else
+        echo "without root these peers are skipped by name: $missing" >&2
+    fi
+}
+
+case "${1:-runtime}" in
+    runtime) runtime ;;
+    test)
+        if command -v dpkg >/dev/null; then debian; fi
+        $PIP install --constraint deploy/constraints.txt --editable '.[dev]'
+        touch "$VENV/.ready-test"
+        ;;
+    *) echo "usage: setup.sh runtime|test" >&2; exit 2 ;;
+esac

@@ -1,0 +1,281 @@
+"""From paired files to findings: read, measure, score; a refusal wherever that is not possible."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from models.backbone.runner import DeepRunner
+from models.bundle import Bundle, Score
+from models.errors import ModelsError
+from models.features.clinical import ClinicalInput
+from models.features.extract import Extraction, View, extract_features
+from models.imaging.geometry import pixel_geometry
+from models.imaging.masks import SegmentMask, largest_frame, read_masks
+from models.imaging.read import Frame, read_frame
+from node.case import (
+    BundleIdentity,
+    Case,
+    CaseResult,
+    Evidence,
+    Finding,
+    FrameReference,
+    InstanceHeader,
+    SemanticFinding,
+)
+from node.config import ModelSettings
+from node.errors import PipelineError
+from node.jobs.stages import StoredInstance
+from node.pipeline.outline import outline_of
+from node.pipeline.refusal import CaseRefusedError, refusal_of, require_kinship
+
+
+@dataclass
+class _Sight:
+    """What was seen of a case so far: a refusal still shows all of it."""
+
+    frame: FrameReference | None = None
+    mask: SegmentMask | None = None
+    picture: NDArray[np.uint8] | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note the milliseconds of a stage."""
+        start = time.perf_counter()
+        yield
+        self.timings_ms[stage] = 1000 * (time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A warm model of one process.
+
+    Attributes:
+        device: Where the backbone runs.
+        prior: Prevalence to shift the probability to; None keeps the training prevalence.
+    """
+
+    bundle: Bundle
+    runner: DeepRunner
+    prior: float | None = None
+
+    @classmethod
+    def load(cls, settings: ModelSettings) -> Pipeline:
+        """Load and check the bundle, warm the backbone.
+
+        Raises:
+            ModelsError: If the bundle or its weights do not hold what they should.
+        """
+        bundle = Bundle.load(settings.bundle)
+        runner = DeepRunner.from_file(
+            bundle.backbone, device=settings.device, sha256=bundle.settings.backbone_sha256
+        )
+        return cls(bundle, runner, settings.prior)
+
+    @property
+    def device(self) -> str:
+        """Where the backbone runs."""
+        return self.runner.device
+
+    def assess(
+        self, cases: Sequence[Case], instances: Mapping[str, StoredInstance]
+    ) -> tuple[CaseResult, ...]:
+        """Assess every case of a SEG; each ends in a finding, if only a refusal.
+
+        Args:
+            cases: What pairing made of the SEG.
+            instances: The SEGs and images that the cases refer to, by SOP Instance UID.
+
+        Raises:
+            PipelineError: If a file that was acknowledged cannot be read as DICOM any more.
+        """
+        files = _Files(instances)
+        return tuple(self._assess(case, files) for case in cases)
+
+    def _assess(self, case: Case, files: _Files) -> CaseResult:
+        sight = _Sight()
+        try:
+            with sight.timed("read"):
+                view = _look(case, files, sight)
+                doppler = _doppler(case, files)
+                clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
+            extraction = extract_features(
+                view, clinical, self.bundle.settings, self.runner, doppler=doppler
+            )
+            sight.timings_ms.update(extraction.timings_ms)
+            with sight.timed("score"):
+                score = self.bundle.score(extraction.features, prevalence=self.prior)
+        except (ModelsError, CaseRefusedError) as error:
+            return self._refused(case, sight, error)
+        return self._assessed(case, sight, extraction, score)
+
+    def _assessed(
+        self, case: Case, sight: _Sight, extraction: Extraction, score: Score
+    ) -> CaseResult:
+        finding = Finding(
+            case=case.name,
+            status="assessed",
+            probability=score.probability,
+            malignancy=score.malignancy,
+            threshold=score.threshold,
+            model=score.model,
+            fallback_reason=score.fallback_reason,
+            refusal=None,
+            semantic={
+                feature.name: SemanticFinding(
+                    feature.value, feature.unit, feature.provenance, feature.confidence
+                )
+                for feature in extraction.features.semantic
+            },
+            features_sha256=extraction.features.sha256,
+            bundle=self._identity(),
+            device=extraction.device,
+            timings_ms=sight.timings_ms,
+        )
+        ends = np.array(extraction.measurements.diameter_ends)[:, ::-1]
+        evidence = _evidence(case, sight, ends, score, self.prior)
+        return CaseResult(case, finding, evidence)
+
+    def _refused(
+        self, case: Case, sight: _Sight, error: ModelsError | CaseRefusedError
+    ) -> CaseResult:
+        finding = Finding(
+            case=case.name,
+            status="refused",
+            probability=None,
+            malignancy=None,
+            threshold=None,
+            model=None,
+            fallback_reason="",
+            refusal=refusal_of(error),
+            semantic={},
+            features_sha256="",
+            bundle=self._identity(),
+            device=self.device,
+            timings_ms=sight.timings_ms,
+        )
+        return CaseResult(case, finding, _evidence(case, sight, None, None, self.prior))
+
+    def _identity(self) -> BundleIdentity:
+        return BundleIdentity(self.bundle.name, self.bundle.version, self.bundle.sha256)
+
+
+class _Files:
+    """The files of one SEG, each decoded once."""
+
+    def __init__(self, instances: Mapping[str, StoredInstance]) -> None:
+        self._instances = instances
+        self._datasets: dict[str, Dataset] = {}
+        self._masks: dict[str, tuple[SegmentMask, ...]] = {}
+
+    def header(self, uid: str) -> InstanceHeader:
+        return self._stored(uid).header
+
+    def dataset(self, uid: str) -> Dataset:
+        if uid not in self._datasets:
+            try:
+                self._datasets[uid] = dcmread(self._stored(uid).path)
+            except (InvalidDicomError, OSError) as error:
+                raise PipelineError(f"instance {uid} cannot be read back: {error}") from error
+        return self._datasets[uid]
+
+    def masks(self, seg_uid: str) -> tuple[SegmentMask, ...]:
+        if seg_uid not in self._masks:
+            self._masks[seg_uid] = read_masks(self.dataset(seg_uid))
+        return self._masks[seg_uid]
+
+    def frame(self, reference: FrameReference) -> Frame:
+        return read_frame(self.dataset(reference.sop_instance_uid), reference.frame_number)
+
+    def _stored(self, uid: str) -> StoredInstance:
+        try:
+            return self._instances[uid]
+        except KeyError as error:
+            raise PipelineError(f"instance {uid} is not here any more") from error
+
+
+def _look(case: Case, files: _Files, sight: _Sight) -> View:
+    """Choose the frame with the largest area, decode it and find its scale."""
+    drawn = [
+        mask
+        for mask in files.masks(case.seg_uid)
+        if mask.source is None or FrameReference(*mask.source) in case.sources
+    ]
+    sight.frame = case.sources[0]
+    sight.mask = largest_frame(drawn, case.segment_number)
+    if sight.mask.source is not None:
+        sight.frame = FrameReference(*sight.mask.source)
+    uid = sight.frame.sop_instance_uid
+    require_kinship(files.header(case.seg_uid), files.header(uid))
+    frame = files.frame(sight.frame)
+    sight.picture = _picture(frame)
+    geometry = pixel_geometry(files.dataset(uid), sight.mask.mask)
+    return View(frame, sight.mask.mask, geometry)
+
+
+def _doppler(case: Case, files: _Files) -> View | None:
+    """Return the lesion as outlined on a colour image; a mask is never copied to one."""
+    best: SegmentMask | None = None
+    for seg_uid, segment_number, reference in case.doppler:
+        for mask in files.masks(seg_uid):
+            if mask.segment_number != segment_number or mask.source is None:
+                continue
+            if FrameReference(*mask.source) == reference and (
+                best is None or mask.area > best.area
+            ):
+                best = mask
+    if best is None or best.source is None or best.area == 0:
+        return None
+    reference = FrameReference(*best.source)
+    dataset = files.dataset(reference.sop_instance_uid)
+    return View(files.frame(reference), best.mask, pixel_geometry(dataset, best.mask))
+
+
+def _clinical(image: InstanceHeader) -> ClinicalInput:
+    return ClinicalInput.from_header(
+        image.patient_age, image.patient_birth_date, image.study_date, image.patient_sex
+    )
+
+
+def _frame_of(sight: _Sight) -> FrameReference:
+    if sight.frame is None:
+        raise PipelineError("no frame was chosen")
+    return sight.frame
+
+
+def _picture(frame: Frame) -> NDArray[np.uint8]:
+    pixels = frame.pixels
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+def _evidence(
+    case: Case,
+    sight: _Sight,
+    diameter: NDArray[np.float64] | None,
+    score: Score | None,
+    prior: float | None,
+) -> Evidence:
+    fits = sight.mask is not None and (
+        sight.picture is None or sight.mask.mask.shape == sight.picture.shape[:2]
+    )
+    return Evidence(
+        frame=sight.frame,
+        seg_frame_number=None if sight.mask is None else sight.mask.frame_number,
+        outline=outline_of(sight.mask.mask) if sight.mask and fits else np.empty((0, 2)),
+        diameter=diameter,
+        picture=sight.picture,
+        sensitivity=None if score is None else score.sensitivity,
+        specificity=None if score is None else score.specificity,
+        influences=() if score is None else score.contributions,
+        out_of_distribution=score is not None and score.out_of_distribution,
+        prior_shift=prior,
+        inferred=case.inferred,
+    )

@@ -1,0 +1,145 @@
+"""Composition: rooms become the stage callables of a role. Nothing else knows two rooms."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from node.audit import schema
+from node.audit.trail import Trail
+from node.blobs import BlobStore
+from node.case import Pairing
+from node.config import Settings
+from node.database import open_engine
+from node.errors import DeliveryError
+from node.jobs.stages import Assessment, AssessmentRequest, PairingQuestion, Parcel, Receipt, Stages
+
+if TYPE_CHECKING:  # the receiver, sender and web processes never import torch
+    from node.pipeline.assess import Pipeline
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What every role stands on: settings, database, blobs and its hand in the ledger."""
+
+    settings: Settings
+    database: Engine
+    blobs: BlobStore
+    trail: Trail
+    installation_uid: str
+
+    def close(self) -> None:
+        """Release the database connections."""
+        self.database.dispose()
+
+
+def lay_foundation(settings: Settings, actor: str) -> Foundation:
+    """Open the database at the current schema, and the blob store."""
+    database = open_engine(settings.database_url)
+    uid = schema.upgrade(database)
+    blobs = BlobStore(settings.node.data_dir / "blobs")
+    return Foundation(settings, database, blobs, Trail(actor), uid)
+
+
+def pairing_stage(settings: Settings) -> Callable[[PairingQuestion], Pairing]:
+    """Return the intended-use gate and the matching as one decision."""
+    from node.pair.completeness import decide  # noqa: PLC0415 - only the worker pairs
+    from node.pipeline.gate import Gate  # noqa: PLC0415
+
+    gate = Gate.of(settings.intended_use)
+
+    def pair(question: PairingQuestion) -> Pairing:
+        seg = gate.admit_segments(question.seg)
+        if question.seg.segments and not seg.segments:
+            return Pairing("ineligible", reason="segments: none can be a soft-tissue mass")
+        pairing = decide(replace(question, seg=seg), settings.pairing)
+        return gate.judge(pairing, question.images)
+
+    return pair
+
+
+def assessment_stage(
+    settings: Settings, pipeline: Pipeline
+) -> Callable[[AssessmentRequest], Assessment]:
+    """Return pipeline and report as one step: what is assessed is reported."""
+    from node.service.reporting import make_report  # noqa: PLC0415 - highdicom in the worker only
+
+    def assess(request: AssessmentRequest) -> Assessment:
+        results = pipeline.assess(request.cases, request.instances)
+        return Assessment(results, make_report(request, results, pipeline, settings.report))
+
+    return assess
+
+
+def delivery_stage(settings: Settings) -> Callable[[str, Sequence[Parcel]], Sequence[Receipt]]:
+    """Return one attempt at one destination, by its name."""
+    from node.deliver.deliver import deliver  # noqa: PLC0415 - pynetdicom in the sender only
+    from node.deliver.package import Outgoing  # noqa: PLC0415
+
+    destinations = {destination.name: destination for destination in settings.destination}
+
+    def send(name: str, parcels: Sequence[Parcel]) -> Sequence[Receipt]:
+        destination = destinations.get(name)
+        if destination is None:
+            raise DeliveryError(f"there is no destination {name!r} in the configuration")
+        outgoing = [
+            Outgoing(
+                parcel.sop_class_uid,
+                parcel.sop_instance_uid,
+                parcel.study_instance_uid,
+                parcel.series_instance_uid,
+                parcel.path,
+            )
+            for parcel in parcels
+        ]
+        sent = frozenset(parcel.sop_instance_uid for parcel in parcels if parcel.sent)
+        outcome = deliver(destination, outgoing, sent, settings)
+        return [
+            Receipt(item.sop_instance_uid, item.state, item.detail, item.permanent)
+            for item in outcome.objects
+        ]
+
+    return send
+
+
+def patience(attempt: int, receipts: Sequence[Receipt]) -> float | None:
+    """Return the seconds until the next attempt after attempt number `attempt` (0-based)."""
+    from node.deliver.outcome import ObjectOutcome, Policy, retry_after  # noqa: PLC0415
+
+    outcomes = [
+        ObjectOutcome(r.sop_instance_uid, r.state, r.error, r.permanent)  # type: ignore[arg-type]
+        for r in receipts
+    ]
+    return retry_after(attempt + 1, outcomes, Policy(), random.random())  # noqa: S311 - jitter
+
+
+def compose(
+    settings: Settings,
+    *,
+    assess: Callable[[AssessmentRequest], Assessment] | None = None,
+) -> Stages:
+    """Return the stages; `assess` is given by the worker only."""
+
+    def no_worker(_: AssessmentRequest) -> Assessment:
+        raise RuntimeError("this role runs no model")
+
+    return Stages(
+        pair=pairing_stage(settings),
+        assess=assess or no_worker,
+        deliver=delivery_stage(settings),
+        retry_after=patience,
+        destinations=tuple(destination.name for destination in settings.destination),
+    )
+
+
+def derived_uid(*parts: str) -> str:
+    """Derive a UID from what it names, the same for the same parts (PS3.5 section B.2)."""
+    digest = bytearray(hashlib.sha256("\0".join(parts).encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80  # RFC 9562: version 8, variant 10
+    digest[8] = digest[8] & 0x3F | 0x80
+    return f"2.25.{int.from_bytes(digest, 'big')}"

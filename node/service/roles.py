@@ -1,0 +1,147 @@
+"""The roles as processes: each announces itself, works until SIGTERM, drains and ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from sqlalchemy import Connection
+
+from node.config import Settings
+from node.errors import ConfigurationError
+from node.jobs.engine import Enqueuer
+from node.service.compose import Foundation, compose, lay_foundation
+from node.service.supervisor import READY, die_with_parent
+
+_DRAIN_S = 30.0
+_PAIRING_THREADS = 2
+_DELIVERY_THREADS = 4
+_log = logging.getLogger(__name__)
+
+
+def run(role: str, settings: Settings) -> None:
+    """Run one role until SIGTERM or SIGINT."""
+    if os.environ.get("CRDL_SUPERVISED"):
+        die_with_parent()
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    foundation = lay_foundation(settings, role)
+    try:
+        with _recorded(foundation, role):
+            _ROLES[role](foundation, stop)
+    finally:
+        foundation.close()
+
+
+@contextmanager
+def _recorded(foundation: Foundation, role: str) -> Iterator[None]:
+    """Write start and stop of a process into the ledger (PS3.15 section A.5.3.1)."""
+
+    def note(event: str) -> None:
+        with foundation.database.begin() as connection:
+            foundation.trail.record(connection, "system", event, role, {"pid": os.getpid()})
+
+    note("started")
+    yield
+    note("stopped")
+
+
+def _announce(**served: str) -> None:
+    print(" ".join([READY, *(f"{key}={value}" for key, value in served.items())]), flush=True)  # noqa: T201 - the contract
+
+
+def _intake(enqueuer: Enqueuer) -> Callable[[Connection, int], None]:
+    from node.jobs.pairing import arrival  # noqa: PLC0415
+
+    return lambda connection, instance_id: enqueuer.enqueue(connection, arrival(instance_id))
+
+
+def _receive(foundation: Foundation, stop: threading.Event) -> None:
+    from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415
+    from node.receive.inbox import Inbox  # noqa: PLC0415
+    from node.receive.parser import HeaderParser  # noqa: PLC0415
+    from node.receive.scp import Receiver  # noqa: PLC0415
+
+    enqueuer = DbosEnqueuer(foundation.database)
+    with HeaderParser() as parser:
+        inbox = Inbox(
+            foundation.settings.node,
+            foundation.blobs,
+            foundation.database,
+            foundation.trail,
+            parser,
+            _intake(enqueuer),
+        )
+        receiver = Receiver(foundation.settings, inbox, foundation.database, foundation.trail)
+        host, port = receiver.start()
+        _announce(dicom=f"{host}:{port}")
+        stop.wait()
+        receiver.stop()
+    enqueuer.close()
+
+
+def _work(foundation: Foundation, stop: threading.Event) -> None:
+    from node.jobs.assessing import Assessor  # noqa: PLC0415
+    from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
+    from node.jobs.pairing import Pairer  # noqa: PLC0415
+    from node.pipeline.assess import Pipeline  # noqa: PLC0415 - torch, in this role only
+    from node.service.compose import assessment_stage  # noqa: PLC0415
+
+    settings = foundation.settings
+    pipeline = Pipeline.load(settings.model)
+    stages = compose(settings, assess=assessment_stage(settings, pipeline))
+    engine = DbosEngine(foundation.database, "work-1")
+    rooms = (foundation.database, foundation.trail, engine, stages)
+    engine.start(
+        {"pairing": Pairer(*rooms), "inference": Assessor(*rooms, foundation.blobs)},
+        {"pairing": _PAIRING_THREADS, "inference": 1},
+    )
+    _announce()
+    stop.wait()
+    engine.stop(_DRAIN_S)
+
+
+def _deliver(foundation: Foundation, stop: threading.Event) -> None:
+    from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
+    from node.jobs.delivering import Deliverer  # noqa: PLC0415
+
+    engine = DbosEngine(foundation.database, "deliver-1")
+    deliverer = Deliverer(
+        foundation.database,
+        foundation.trail,
+        engine,
+        compose(foundation.settings),
+        foundation.blobs,
+    )
+    engine.start({"delivery": deliverer}, {"delivery": _DELIVERY_THREADS})
+    _announce()
+    stop.wait()
+    engine.stop(_DRAIN_S)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+_ROLES: dict[str, Callable[[Foundation, threading.Event], None]] = {
+    "receive": _receive,
+    "work": _work,
+    "deliver": _deliver,
+}
