@@ -79,22 +79,19 @@ class Peer:
         return f"{self.name} ({self.ae_title}@{self.host}:{self.port})"
 
 
+class NothingAcceptedError(DeliveryError):
+    """The peer answers, but accepts none of the SOP classes that it was asked for."""
+
+
 @contextmanager
 def associated(
     peer: Peer, contexts: Sequence[PresentationContext], handlers: Handlers = ()
 ) -> Iterator[Association]:
     """An open association; it is released, or aborted when the body fails.
 
-    Args:
-        peer: Whom to call.
-        contexts: At most 128 presentation contexts (PS3.8 section 9.3.2.2).
-        handlers: pynetdicom event handlers, for what the peer may ask of us.
-
-    Raises:
-        DeliveryError: If there is no association: unreachable, rejected, aborted, or nothing of
-            what was proposed is accepted.
+    The arguments and errors are those of `open_association`.
     """
-    association = _open(peer, contexts, handlers)
+    association = open_association(peer, contexts, handlers)
     try:
         yield association
     except BaseException:
@@ -104,7 +101,20 @@ def associated(
         association.release()
 
 
-def _open(peer: Peer, contexts: Sequence[PresentationContext], handlers: Handlers) -> Association:
+def open_association(
+    peer: Peer, contexts: Sequence[PresentationContext], handlers: Handlers = ()
+) -> Association:
+    """Open an association that the caller releases or aborts.
+
+    Args:
+        peer: Whom to call.
+        contexts: At most 128 presentation contexts (PS3.8 section 9.3.2.2).
+        handlers: pynetdicom event handlers, for what the peer may ask of us.
+
+    Raises:
+        NothingAcceptedError: If the peer accepts no context.
+        DeliveryError: If it is unreachable, rejects or aborts.
+    """
     entity = AE(peer.calling_ae)
     entity.connection_timeout = peer.timeouts.connect_s
     entity.acse_timeout = peer.timeouts.acse_s
@@ -129,6 +139,8 @@ def _open(peer: Peer, contexts: Sequence[PresentationContext], handlers: Handler
         raise DeliveryError(f"{peer} cannot be reached: {error}") from error
     if association.is_established:
         return association
+    if association.rejected_contexts and not association.accepted_contexts:
+        raise NothingAcceptedError(f"{peer} accepts none of the proposed SOP classes")
     raise DeliveryError(f"{peer} {_why_there_is_none(association, connected=bool(connected))}")
 
 
@@ -148,6 +160,4 @@ def _why_there_is_none(association: Association, *, connected: bool) -> str:
         return f"rejected the association: {reason}"
     if not connected:
         return "cannot be reached: no connection"
-    if association.rejected_contexts and not association.accepted_contexts:
-        return "accepts none of the proposed SOP classes"
     return "aborted the association request or did not answer it"

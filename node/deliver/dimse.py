@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from itertools import count
 from typing import Self
 
@@ -14,7 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from node.deliver.archive import Proof, Standing
-from node.deliver.association import Peer, associated
+from node.deliver.association import NothingAcceptedError, Peer, open_association
 from node.deliver.contexts import Batch, Encoded, batches, encode_all
 from node.deliver.package import Outgoing
 from node.deliver.statuses import StoreAnswer, judge_store_status, status_name
@@ -38,7 +37,7 @@ class DimseArchive:
     def __init__(self, peer: Peer, *, query: bool = True) -> None:
         self._peer = peer
         self._query = query
-        self._open: tuple[Batch, AbstractContextManager[Association], Association] | None = None
+        self._open: tuple[Batch, Association] | None = None
         self._message_ids = (number % 0xFFFF + 1 for number in count())
 
     def __enter__(self) -> Self:
@@ -50,8 +49,9 @@ class DimseArchive:
     def close(self) -> None:
         """Release the association, if there is one."""
         if self._open is not None:
-            manager, self._open = self._open[1], None
-            manager.__exit__(None, None, None)
+            association, self._open = self._open[1], None
+            if association.is_established:
+                association.release()
 
     def connect(self, objects: Sequence[Outgoing]) -> None:
         """Open the association that the first of the objects will use.
@@ -79,6 +79,8 @@ class DimseArchive:
             for item in batch.objects:
                 try:
                     answer = self._store(self._association(batch), item)
+                except NothingAcceptedError as error:
+                    answer = StoreAnswer(stored=False, detail=str(error), permanent=True)
                 except DeliveryError as error:
                     answer = StoreAnswer(stored=False, detail=str(error))
                 yield item.outgoing.sop_instance_uid, answer
@@ -89,28 +91,41 @@ class DimseArchive:
         Raises:
             DeliveryError: If there is no association, or the query fails.
         """
-        association = self._association(self._open[0] if self._open else Batch(()))
+        uids = [item.sop_instance_uid for item in objects]
+        try:
+            association = self._association(self._open[0] if self._open else Batch(()))
+        except NothingAcceptedError:
+            return dict.fromkeys(uids, self._unprovable)
         offered = {context.abstract_syntax for context in association.accepted_contexts}
         if _STUDY_ROOT_FIND not in offered:
-            reason = f"{self._peer} offers no Study Root C-FIND: set verify to commitment or none"
-            return {item.sop_instance_uid: Proof(Standing.UNPROVABLE, reason) for item in objects}
+            return dict.fromkeys(uids, self._unprovable)
         return {item.sop_instance_uid: self._find(association, item) for item in objects}
+
+    @property
+    def _unprovable(self) -> Proof:
+        reason = f"{self._peer} offers no Study Root C-FIND: set verify to commitment or none"
+        return Proof(Standing.UNPROVABLE, reason)
 
     def _batches(self, encoded: Sequence[Encoded]) -> list[Batch]:
         return batches(encoded, reserved=1 if self._query else 0)
 
     def _association(self, batch: Batch) -> Association:
         if self._open is not None:
-            opened_for, _, association = self._open
+            opened_for, association = self._open
             # A query needs no context of any object: any association will do.
             if association.is_established and batch in (opened_for, Batch(())):
                 return association
             self.close()
         find = [build_context(_STUDY_ROOT_FIND)] if self._query else []
-        manager = associated(self._peer, [*find, *batch.contexts])
-        association = manager.__enter__()
-        self._open = (batch, manager, association)
+        association = open_association(self._peer, [*find, *batch.contexts])
+        self._open = (batch, association)
         return association
+
+    def _drop(self) -> None:
+        """Abort an association that gave no answer; pynetdicom may not know yet that it is lost."""
+        if self._open is not None:
+            association, self._open = self._open[1], None
+            association.abort()
 
     def _store(self, association: Association, item: Encoded) -> StoreAnswer:
         accepted = {
@@ -135,8 +150,9 @@ class DimseArchive:
             reason = f"{path} cannot be encoded in the default transfer syntax: {error}"
             return StoreAnswer(stored=False, detail=reason, permanent=True)
         except RuntimeError:  # the peer has just aborted or released
-            return StoreAnswer(stored=False, detail=_NO_ANSWER)
+            status = Dataset()
         if "Status" not in status:
+            self._drop()
             return StoreAnswer(stored=False, detail=_NO_ANSWER)
         return judge_store_status(status.Status)
 
@@ -152,6 +168,7 @@ class DimseArchive:
                 identifier, _STUDY_ROOT_FIND, next(self._message_ids)
             ):
                 if "Status" not in status:
+                    self._drop()
                     raise DeliveryError(f"{self._peer}: C-FIND got {_NO_ANSWER}")
                 if status.Status in _PENDING:
                     # An archive may ignore a key: only the UID itself is a proof.
