@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Self
 
-from node.receive.faults import UnsupportedError
+from node.receive.faults import UnsupportedClassError, UnsupportedSyntaxError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,10 @@ class Contexts:
         """Let pass what a presentation context would have let pass.
 
         Raises:
-            UnsupportedError: If the SOP class or the transfer syntax is not accepted.
+            UnsupportedClassError: If the SOP class is not accepted.
+            UnsupportedSyntaxError: If the transfer syntax is not accepted.
         """
         if sop_class_uid not in self.storage:
-            raise UnsupportedError(f"SOP class {sop_class_uid} is not accepted")
+            raise UnsupportedClassError(f"SOP class {sop_class_uid} is not accepted")
         if transfer_syntax_uid not in self.transfer_syntaxes:
-            raise UnsupportedError(f"transfer syntax {transfer_syntax_uid} is not accepted")
+            raise UnsupportedSyntaxError(f"transfer syntax {transfer_syntax_uid} is not accepted")

@@ -7,7 +7,12 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from node.errors import IntakeError
-from node.receive.faults import MismatchError, OutOfResourcesError, UnsupportedError
+from node.receive.faults import (
+    MismatchError,
+    OutOfResourcesError,
+    UnsupportedClassError,
+    UnsupportedSyntaxError,
+)
 
 SUCCESS: Final = 0x0000  # PS3.4 table B.2-1
 OUT_OF_RESOURCES: Final = 0xA700  # PS3.4 table B.2-1: Refused: Out of Resources
@@ -16,17 +21,22 @@ CANNOT_UNDERSTAND: Final = 0xC000  # PS3.4 table B.2-1: Cannot understand
 PROCESSING_FAILURE: Final = 0x0110  # PS3.7 section C.5.17
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122  # PS3.7 section C.5.22
 
+SYNTAX_NOT_SUPPORTED: Final = 0xC122  # PS3.18 table I.2-2; of C-STORE's "cannot understand" range
+
+_STATUSES: Final[dict[type[IntakeError], int]] = {
+    OutOfResourcesError: OUT_OF_RESOURCES,
+    MismatchError: DATA_SET_MISMATCH,
+    UnsupportedClassError: SOP_CLASS_NOT_SUPPORTED,
+    UnsupportedSyntaxError: SYNTAX_NOT_SUPPORTED,
+}
 _ERROR_COMMENT_CHARACTERS = 64  # (0000,0902) is an LO, PS3.7 table E.1-1
 
 
 def of_error(error: IntakeError) -> int:
     """Return the status that tells a sender why its instance was not accepted."""
-    if isinstance(error, OutOfResourcesError):
-        return OUT_OF_RESOURCES
-    if isinstance(error, MismatchError):
-        return DATA_SET_MISMATCH
-    if isinstance(error, UnsupportedError):
-        return SOP_CLASS_NOT_SUPPORTED
+    for fault, status in _STATUSES.items():
+        if isinstance(error, fault):
+            return status
     return CANNOT_UNDERSTAND
 
 

@@ -1,0 +1,52 @@
+"""Who may open an association (PS3.8 section 9.3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from node.config import NodeSettings
+
+# dcmtk's tools call this title unless told otherwise; it means "whoever you are".
+ANY_SCP: Final = "ANY-SCP"
+BLANK_TITLE: Final = "<blank>"  # what `transport` makes of 16 spaces
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An A-ASSOCIATE-RJ (PS3.8 table 9-21).
+
+    Attributes:
+        result: 1 rejected-permanent, 2 rejected-transient.
+        source: 1 UL service-user, 3 UL service-provider (presentation).
+        diagnostic: Of source 1: 3 calling, 7 called AE title not recognized.
+        reason: For the audit.
+    """
+
+    result: int
+    source: int
+    diagnostic: int
+    reason: str
+
+
+def admit(settings: NodeSettings, calling_ae: str, called_ae: str) -> Rejection | None:
+    """Decide about an association request.
+
+    The called AE title must be ours, as administrators expect: a request for another title is a
+    sign of a wrong entry somewhere, better found now than after a migration.
+
+    Returns:
+        None to admit.
+    """
+    calling = calling_ae.strip().removeprefix(BLANK_TITLE)
+    called = called_ae.strip().removeprefix(BLANK_TITLE)
+    if called not in (settings.ae_title.strip(), ANY_SCP):
+        return Rejection(1, 1, 7, f"called AE title {called!r} is not ours")
+    if not calling:
+        if settings.allow_blank_calling_ae:
+            return None
+        return Rejection(1, 1, 3, "the calling AE title is blank")
+    allowed = {title.strip() for title in settings.calling_ae_titles}
+    if allowed and calling not in allowed:
+        return Rejection(1, 1, 3, f"calling AE title {calling!r} is not allowed")
+    return None

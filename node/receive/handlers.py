@@ -1,0 +1,145 @@
+"""What happens on an association: request, C-STORE, end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final, cast
+
+from pydicom.dataset import Dataset
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.config import NodeSettings
+from node.receive import statuses
+from node.receive.admission import admit
+from node.receive.associations import AssociationLog
+from node.receive.attributes import clean
+from node.receive.faults import DeclinedError
+from node.receive.inbox import Announced, Inbox
+from node.receive.spool_file import SpoolFile
+
+_LOG = logging.getLogger(__name__)
+_LIMIT_REACHED: Final = "too many associations"
+
+
+class Handlers:
+    """The event handlers of one receiver."""
+
+    def __init__(self, settings: NodeSettings, inbox: Inbox, associations: AssociationLog) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._associations = associations
+        self._open: dict[Association, str] = {}
+        self._running = 0
+        self._changed = threading.Condition()
+        self._draining = False
+
+    def bound(self) -> list[evt.EventHandlerType]:
+        """Return the handlers as pynetdicom takes them; C-ECHO is answered by pynetdicom."""
+        return [
+            (evt.EVT_REQUESTED, self.on_requested),
+            (evt.EVT_REJECTED, self.on_limit_reached),
+            (evt.EVT_ACCEPTED, self.on_accepted),
+            (evt.EVT_C_STORE, self.on_store),
+        ]
+
+    def on_requested(self, event: Event) -> None:
+        """Reject whom the settings do not admit."""
+        association = event.assoc
+        calling_ae, called_ae, _ = _peer(association)
+        rejection = admit(self._settings, calling_ae, called_ae)
+        if rejection is None:
+            return
+        association.acse.send_reject(rejection.result, rejection.source, rejection.diagnostic)
+        self._write_rejection(association, rejection.reason)
+        association.kill()
+
+    def on_limit_reached(self, event: Event) -> None:
+        """Note what pynetdicom rejects by itself: more associations than `AE` allows."""
+        self._write_rejection(event.assoc, _LIMIT_REACHED)
+
+    def on_accepted(self, event: Event) -> None:
+        """Open the association's row; without it nothing is accepted on the association."""
+        try:
+            self._open[event.assoc] = self._associations.opened(*_peer(event.assoc))
+        except SQLAlchemyError as error:
+            _LOG.error("an association could not be recorded: %s", type(error).__name__)
+            event.assoc.abort()
+
+    def on_end(self, association: Association) -> None:
+        """Close the association's row, however it ended."""
+        identity = self._open.pop(association, None)
+        if identity is None:
+            return
+        try:
+            self._associations.closed(identity, "closed" if association.is_released else "aborted")
+        except SQLAlchemyError as error:
+            _LOG.error("the end of an association was not recorded: %s", type(error).__name__)
+
+    def on_store(self, event: Event) -> int | Dataset:
+        """Answer a C-STORE request; success only once the inbox has the instance."""
+        with self._changed:
+            if self._draining:
+                return statuses.failure(statuses.OUT_OF_RESOURCES, "the node is stopping")
+            self._running += 1
+        try:
+            return self._store(event)
+        except DeclinedError as error:
+            _LOG.warning("declined %04X: %s", error.status, error)
+            return statuses.failure(error.status, str(error))
+        except Exception as error:  # noqa: BLE001 - the handler boundary: the sender keeps its copy
+            _LOG.exception("a C-STORE failed")
+            return statuses.failure(statuses.PROCESSING_FAILURE, type(error).__name__)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Decline what comes from now on and wait for what runs; say whether all is done."""
+        with self._changed:
+            self._draining = True
+            return self._changed.wait_for(lambda: self._running == 0, timeout_s)
+
+    def _store(self, event: Event) -> int | Dataset:
+        request = cast("C_STORE", event.request)
+        file: object = request._dataset_file  # noqa: SLF001 - the public path hides failures
+        if not isinstance(file, SpoolFile):
+            return statuses.failure(statuses.CANNOT_UNDERSTAND, "the request has no data set")
+        file.close()
+        if file.failure:
+            _LOG.warning("declined %04X: %s", statuses.OUT_OF_RESOURCES, file.failure)
+            return statuses.failure(statuses.OUT_OF_RESOURCES, file.failure)
+        calling_ae, _, address = _peer(event.assoc)
+        self._inbox.accept(
+            file.path,
+            f"{calling_ae}@{address}",
+            self._open.get(event.assoc),
+            Announced(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)),
+        )
+        return statuses.SUCCESS
+
+    def _write_rejection(self, association: Association, reason: str) -> None:
+        calling_ae, called_ae, address = _peer(association)
+        _LOG.warning("association from %s rejected: %s", address, reason)
+        try:
+            self._associations.rejected(calling_ae, called_ae, address, reason)
+        except SQLAlchemyError as error:
+            _LOG.error("a rejection could not be recorded: %s", type(error).__name__)
+
+
+def _peer(association: Association) -> tuple[str, str, str]:
+    """Return calling and called AE title and the address, as the request had them."""
+    request = association.requestor.primitive
+    address = association.requestor.address_info
+    calling_ae = request.calling_ae_title if request else ""
+    called_ae = request.called_ae_title if request else ""
+    return (
+        clean(calling_ae or "", 16),
+        clean(called_ae or "", 16),
+        address.address if address else "",
+    )

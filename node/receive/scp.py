@@ -1,0 +1,176 @@
+"""The C-STORE and C-ECHO provider."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from typing import Final, cast
+
+from pynetdicom import _config
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import register_uid, uid_to_service_class
+from sqlalchemy import Engine
+
+from node.audit.trail import Trail
+from node.config import Settings, TlsSettings
+from node.errors import ConfigurationError
+from node.receive.associations import AssociationLog
+from node.receive.handlers import Handlers
+from node.receive.inbox import Inbox
+from node.receive.transport import (
+    MAXIMUM_PDU_BYTES,
+    PDU_DEADLINE_S,
+    GuardedRequestHandler,
+    GuardedServer,
+    ServerSettings,
+)
+
+_LOG = logging.getLogger(__name__)
+
+MAXIMUM_ASSOCIATIONS: Final = 64
+_REQUEST_DEADLINE_S = 30.0  # from the connection to the A-ASSOCIATE-RQ: ARTIM, PS3.8 section 9.1.5
+_IDLE_S = 300.0
+_GOODBYE_S = 5.0
+_POLL_S = 0.1
+_VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 annex A: C-ECHO
+
+
+class Receiver:
+    """Listens for associations; `start`, then `stop`.
+
+    `name` stays the same over restarts: associations that a killed receiver of this name left
+    open are closed at the start.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        inbox: Inbox,
+        engine: Engine,
+        trail: Trail,
+        *,
+        name: str = "receiver",
+        pdu_deadline_s: float = PDU_DEADLINE_S,
+    ) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._associations = AssociationLog(engine, trail, name)
+        self._handlers = Handlers(settings.node, inbox, self._associations)
+        self._pdu_deadline_s = pdu_deadline_s
+        self._server: GuardedServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> tuple[str, int]:
+        """Clear what a killed predecessor left and listen.
+
+        Returns:
+            The host and port that are bound; port 0 in the settings takes a free one.
+
+        Raises:
+            ConfigurationError: If the address cannot be bound or TLS cannot be set up.
+        """
+        node = self._settings.node
+        leftovers = self._associations.close_leftovers()
+        swept = self._inbox.blobs.sweep_spool()
+        if leftovers or swept:
+            _LOG.info("closed %d associations, removed %d spool files", leftovers, swept)
+        if not node.calling_ae_titles:
+            _LOG.warning("node.calling_ae_titles is empty: any calling AE title is admitted")
+        try:
+            self._server = self._listen()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {node.host}:{node.port}: {error.strerror}"
+            ) from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="dicom-accept", daemon=True
+        )
+        self._thread.start()
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    def stop(self, drain_s: float = 30.0) -> None:
+        """Admit nobody, finish what runs, say goodbye.
+
+        Args:
+            drain_s: Seconds to wait for instances that are being taken over.
+        """
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        if not self._handlers.drain(drain_s):
+            _LOG.error("instances were still being taken over after %g s", drain_s)
+        # Senders are told "out of resources" from here on and mostly release by themselves.
+        deadline = time.monotonic() + _GOODBYE_S
+        while self._established() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        for association in self._established():
+            association.abort()
+            association.join(_GOODBYE_S)
+        self._server = None
+
+    def _established(self) -> list[Association]:
+        """The associations over which something may still come; others have never begun."""
+        running = self._server.active_associations if self._server else []
+        return [association for association in running if association.is_established]
+
+    def _listen(self) -> GuardedServer:
+        node = self._settings.node
+        _config.LOG_HANDLER_LEVEL = "none"  # it would log every message with its UIDs
+        entity = ApplicationEntity(node.ae_title)
+        entity.maximum_pdu_size = MAXIMUM_PDU_BYTES
+        entity.maximum_associations = MAXIMUM_ASSOCIATIONS
+        entity.acse_timeout = _REQUEST_DEADLINE_S
+        entity.network_timeout = _IDLE_S
+        entity.add_supported_context(_VERIFICATION)
+        for uid, name in self._inbox.contexts.storage.items():
+            _register(uid, name)
+            entity.supported_contexts += [
+                build_context(uid, list(self._inbox.contexts.transfer_syntaxes))
+            ]
+        server = entity.make_server(
+            (node.host, node.port),
+            ssl_context=tls_context(self._settings.tls),
+            evt_handlers=self._handlers.bound(),
+            server_class=GuardedServer,
+            request_handler=GuardedRequestHandler,
+            settings=ServerSettings(
+                spool=self._inbox.blobs.spool,
+                has_room=self._inbox.room.has_disk,
+                on_end=self._handlers.on_end,
+                pdu_deadline_s=self._pdu_deadline_s,
+            ),
+        )
+        return cast("GuardedServer", server)
+
+
+def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
+    """Make the server side of TLS as BCP 195 asks (PS3.15 section B.12), None where unset.
+
+    Raises:
+        ConfigurationError: If a file is missing or no PEM of its kind.
+    """
+    if settings.certificate is None or settings.key is None:
+        return None
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.ca)
+        context.load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"tls: cannot load certificate, key or ca: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.require_client_certificate:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _register(uid: str, name: str) -> None:
+    """Make pynetdicom treat a retired class as storage; it knows only those in force."""
+    if uid_to_service_class(uid) is not StorageServiceClass:
+        keyword = "".join(part for part in name.title() if part.isalnum())
+        register_uid(uid, keyword, StorageServiceClass)

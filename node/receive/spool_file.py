@@ -1,0 +1,66 @@
+"""A file in the spool that grows while its bytes arrive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Final, Self
+
+MAXIMUM_INSTANCE_BYTES: Final = 4 << 30
+_BUFFER_BYTES = 1 << 20
+
+
+class SpoolFile:
+    """A Part 10 file that grows; after a failure it swallows the rest of the data set.
+
+    It has the part of a temporary file's face that pynetdicom uses: name, file, write, flush and
+    close.
+
+    Attributes:
+        failure: Why the data set is not all there; "" if it is.
+    """
+
+    def __init__(self, spool: Path, failure: str = "") -> None:
+        self.failure = failure
+        self._size = 0
+        self._file = NamedTemporaryFile(  # noqa: SIM115 - open until the data set is complete
+            dir=spool, suffix=".part", delete=False, buffering=_BUFFER_BYTES
+        )
+        self.name = self._file.name
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(self.name)
+
+    @property
+    def file(self) -> Self:
+        """The library flushes `file` after every fragment; the buffer is flushed on `close`."""
+        return self
+
+    def flush(self) -> None:
+        """Keep the bytes in the buffer: nobody reads the file before it is closed."""
+
+    def write(self, data: bytes) -> int:
+        """Append bytes, unless something has failed before."""
+        self._size += len(data)
+        if self._size > MAXIMUM_INSTANCE_BYTES:
+            self.failure = self.failure or f"larger than {MAXIMUM_INSTANCE_BYTES >> 30} GiB"
+        if not self.failure:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self.failure = f"cannot write to the spool: {error.strerror}"
+        return len(data)
+
+    def close(self) -> None:
+        """Write out the buffer."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self.failure = self.failure or f"cannot write to the spool: {error.strerror}"
+
+    def discard(self) -> None:
+        """Close and remove the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)

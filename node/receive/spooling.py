@@ -1,0 +1,114 @@
+"""Data sets go from the network straight to the spool, a file for each C-STORE request.
+
+pynetdicom can do so itself (`STORE_RECV_CHUNKED_DATASET`), but to the process's temporary folder,
+without a cap, losing the file when an association breaks, and ending the association's thread when
+the disk is full. So the same hooks are used here, an association at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dsutils import create_file_meta
+from pynetdicom.pdu_primitives import P_DATA
+
+from node.receive.spool_file import SpoolFile
+
+_LOG = logging.getLogger(__name__)
+
+_IN_MEMORY_BYTES = 64 << 10
+_WAITING_REQUESTS = 8  # none is negotiated beyond the first (PS3.7 section D.3.3.3)
+_UNFOLLOWABLE = (LookupError, ValueError, TypeError, AttributeError, struct.error, OSError)
+_PLAUSIBLE_UID = re.compile(r"[0-9.]{1,64}")
+
+
+class SpoolingProvider(DIMSEServiceProvider):
+    """The DIMSE layer of one association, with every C-STORE data set in a `SpoolFile`."""
+
+    def __init__(self, association: Association, spool: Path, has_room: Callable[[], bool]) -> None:
+        super().__init__(association)
+        self._spool = spool
+        self._has_room = has_room
+        self._open: SpoolFile | None = None
+        self._in_memory = 0
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take fragments one by one, so that a file is there before the first of its data.
+
+        A message that cannot be followed, or that asks for memory without end, aborts the
+        association.
+        """
+        try:
+            for fragment in primitive.presentation_data_value_list:
+                self._require_bounds(fragment)
+                self._receive(fragment)
+        except _UNFOLLOWABLE as error:
+            _LOG.warning("aborting an association: %s", error)
+            self.dul.event_queue.put("Evt19")  # unrecognized or invalid PDU: PS3.8 table 9-10
+
+    def _receive(self, fragment: tuple[int, bytes]) -> None:
+        single = P_DATA()
+        single.presentation_data_value_list = [cast("Any", list(fragment))]  # it checks for lists
+        super().receive_primitive(single)
+        message = self.message
+        if message is None:
+            self._open = None  # complete: it belongs to the C-STORE handler now, which closes it
+            self._in_memory = 0
+        elif isinstance(message, C_STORE_RQ) and self._open is None:
+            self._open = self._spool_file(message)
+            message._data_set_file = cast("Any", self._open)  # noqa: SLF001 - as chunked receive does
+            message._data_set_path = self._open.path  # noqa: SLF001 - same
+
+    def _require_bounds(self, fragment: tuple[int, bytes]) -> None:
+        """Let pass what is spooled, and as much of the rest as an honest sender needs.
+
+        Raises:
+            ValueError: If a command set, a data set that is no C-STORE's, or the number of
+                requests that wait for an answer is beyond reason.
+        """
+        is_command = bool(fragment[1][0] & 1)  # PS3.8 section E.2
+        if is_command or self._open is None:
+            self._in_memory += len(fragment[1])
+        if self._in_memory > _IN_MEMORY_BYTES:
+            raise ValueError("a message without a C-STORE data set exceeds its bound")
+        if self.msg_queue.qsize() > _WAITING_REQUESTS:
+            raise ValueError("more requests than the negotiated one wait for an answer")
+
+    def drop_incomplete(self) -> None:
+        """Remove the files of data sets that no handler will see any more."""
+        if self._open is not None:
+            self._open.discard()
+            self._open = None
+        while not self.msg_queue.empty():
+            _, request = self.msg_queue.get()
+            file = getattr(request, "_dataset_file", None)
+            if isinstance(file, SpoolFile):
+                file.discard()
+
+    def _spool_file(self, message: C_STORE_RQ) -> SpoolFile:
+        """Open a file that begins as PS3.10 section 7.1 says."""
+        file = SpoolFile(self._spool, "" if self._has_room() else "the disk is nearly full")
+        command = message.command_set
+        sop_class = str(command.get("AffectedSOPClassUID", ""))
+        sop_instance = str(command.get("AffectedSOPInstanceUID", ""))
+        if not (_PLAUSIBLE_UID.fullmatch(sop_class) and _PLAUSIBLE_UID.fullmatch(sop_instance)):
+            return file  # pynetdicom aborts over an invalid UID once the message is complete
+        syntax = self.assoc._accepted_cx[cast("int", message.context_id)].transfer_syntax[0]  # noqa: SLF001 - it has no public list by id
+        meta = create_file_meta(
+            sop_class_uid=UID(sop_class),
+            sop_instance_uid=UID(sop_instance),
+            transfer_syntax=syntax,
+        )
+        file.write(bytes(128) + b"DICM")
+        write_file_meta_info(cast("Any", file), meta)  # it only writes
+        return file

@@ -1,0 +1,154 @@
+"""STOW-RS, the Store transaction of PS3.18 section 10.5, without any web framework."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from pydicom.dataset import Dataset
+
+from node.receive import statuses
+from node.receive.faults import DeclinedError, OutOfResourcesError
+from node.receive.inbox import Accepted, Announced, Inbox
+from node.receive.multipart import (
+    MultipartError,
+    MultipartParser,
+    PartBegin,
+    PartData,
+    PartEnd,
+    parse_content_type,
+)
+from node.receive.spool_file import SpoolFile
+
+
+@dataclass(frozen=True, slots=True)
+class StowResult:
+    """The answer to a store request.
+
+    Attributes:
+        status: 200, 202, 400, 409, 415 or 503 (PS3.18 table 10.5.3-1).
+        response: The Store Instances Response Module (PS3.18 section I.2), None where the
+            request itself was not understood.
+        reason: One line for a person, "" if all is stored.
+    """
+
+    status: int
+    response: Dataset | None
+    reason: str
+
+
+class StowService:
+    """Takes store requests into the inbox."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    async def store(
+        self, body: AsyncIterator[bytes], content_type: str, source: str, study: str = ""
+    ) -> StowResult:
+        """Store every instance of a request; each is on the disk before the answer.
+
+        Args:
+            body: The request's body, in chunks.
+            content_type: Its Content-Type.
+            source: Who sent it, for the audit.
+            study: The study that every instance must belong to; "" admits any.
+        """
+        media_type, parameters = parse_content_type(content_type)
+        root = parameters.get("type", "application/dicom").lower()
+        if media_type != "multipart/related" or root != "application/dicom":
+            reason = 'send multipart/related; type="application/dicom"'
+            return StowResult(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, None, reason)
+        try:
+            await asyncio.to_thread(self._inbox.room.require)
+            outcomes = await self._take(body, parameters.get("boundary", ""), source, study)
+        except OutOfResourcesError as error:
+            return StowResult(HTTPStatus.SERVICE_UNAVAILABLE, None, str(error))
+        except MultipartError as error:
+            return StowResult(HTTPStatus.BAD_REQUEST, None, str(error))
+        return summarize(outcomes)
+
+    async def _take(
+        self, body: AsyncIterator[bytes], boundary: str, source: str, study: str
+    ) -> list[Accepted | DeclinedError]:
+        parser = MultipartParser(boundary)
+        outcomes: list[Accepted | DeclinedError] = []
+        file: SpoolFile | None = None
+        try:
+            async for chunk in body:
+                for event in parser.feed(chunk):
+                    match event:
+                        case PartBegin(headers):
+                            _require_dicom(headers.get("content-type", "application/dicom"))
+                            file = SpoolFile(self._inbox.blobs.spool)
+                        case PartData(data) if file is not None:
+                            file.write(data)
+                        case PartEnd() if file is not None:
+                            done, file = file, None
+                            outcomes.append(
+                                await asyncio.to_thread(self._accept, done, source, study)
+                            )
+                        case _:
+                            raise MultipartError("data outside of a part")
+        finally:
+            if file is not None:
+                file.discard()
+        if not parser.complete and not outcomes:
+            raise MultipartError("the body ends before its closing boundary")
+        return outcomes
+
+    def _accept(self, file: SpoolFile, source: str, study: str) -> Accepted | DeclinedError:
+        file.close()
+        if file.failure:
+            file.discard()
+            return DeclinedError(file.failure, statuses.OUT_OF_RESOURCES)
+        try:
+            announced = Announced(study_instance_uid=study)
+            return self._inbox.accept(file.path, source, announced=announced)
+        except DeclinedError as error:
+            return error
+
+
+def summarize(outcomes: Iterable[Accepted | DeclinedError]) -> StowResult:
+    """Make the Store Instances Response Module and the HTTP status."""
+    stored = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, DeclinedError)]
+    if not stored and not failed:
+        return StowResult(HTTPStatus.BAD_REQUEST, None, "the request holds no instance")
+    response = Dataset()
+    if stored:
+        response.ReferencedSOPSequence = [
+            _reference(outcome.sop_class_uid, outcome.sop_instance_uid) for outcome in stored
+        ]
+    if failed:
+        response.FailedSOPSequence = [
+            _reference(outcome.sop_class_uid, outcome.sop_instance_uid) for outcome in failed
+        ]
+        for item, outcome in zip(response.FailedSOPSequence, failed, strict=True):
+            item.FailureReason = outcome.status
+    return StowResult(_status(stored, failed), response, "; ".join(map(str, failed[:3])))
+
+
+def _status(stored: list[Accepted], failed: list[DeclinedError]) -> HTTPStatus:
+    if not failed:
+        return HTTPStatus.OK
+    if stored:
+        return HTTPStatus.ACCEPTED
+    if all(outcome.status == statuses.OUT_OF_RESOURCES for outcome in failed):
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.CONFLICT
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class_uid
+    item.ReferencedSOPInstanceUID = sop_instance_uid
+    return item
+
+
+def _require_dicom(content_type: str) -> None:
+    media_type, _ = parse_content_type(content_type)
+    if media_type != "application/dicom":
+        raise MultipartError(f"a part is {media_type}, only application/dicom is accepted")

@@ -1,0 +1,176 @@
+"""A hardened DICOM upper layer under pynetdicom: bounded PDUs, deadlines, TLS off the accept loop.
+
+pynetdicom 3.0 reads a PDU of whatever length its header claims, 4 KiB at a time and without an
+end to its patience. Here the length is capped before a byte of it is read, the whole PDU has a
+deadline however slowly its bytes drip, and the socket is read in large pieces.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from socketserver import BaseServer
+from typing import Any, Final, cast
+
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.transport import (
+    AssociationSocket,
+    RequestHandler,
+    ThreadedAssociationServer,
+)
+
+from node.receive.admission import BLANK_TITLE
+from node.receive.spooling import SpoolingProvider
+
+_LOG = logging.getLogger(__name__)
+
+MAXIMUM_PDU_BYTES: Final = 128 << 10
+PDU_DEADLINE_S: Final = 60.0
+_PDU_SLACK_BYTES = 4 << 10  # some senders do not count the PDV headers (PS3.8 section 9.3.5)
+_READ_BYTES = 256 << 10
+_PDU_HEADER_BYTES = 6
+_HANDSHAKE_DEADLINE_S = 10.0
+
+
+class GuardedSocket(AssociationSocket):
+    """The socket of one association; takes the place of the one that pynetdicom made."""
+
+    def __init__(self, made: AssociationSocket, pdu_deadline_s: float) -> None:
+        # The original has announced the connection to the state machine, which must hear of it
+        # only once, so its state moves here as it is.
+        self.__dict__.update(vars(made))
+        self._pdu_deadline_s = pdu_deadline_s
+        self._expects_request = True
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read exactly so many bytes, fewer only if the peer has closed the connection.
+
+        pynetdicom reads a PDU in two calls: its header of 6 bytes, then its body.
+
+        Raises:
+            OSError: If the body is longer than a PDU may be.
+            TimeoutError: If it has not come within the deadline.
+        """
+        if nr_bytes > MAXIMUM_PDU_BYTES + _PDU_SLACK_BYTES:
+            raise OSError(f"a PDU of {nr_bytes} bytes exceeds {MAXIMUM_PDU_BYTES}")
+        connection = cast("socket.socket", self.socket)
+        deadline = time.monotonic() + self._pdu_deadline_s
+        received = bytearray(nr_bytes)
+        view = memoryview(received)
+        count = 0
+        while count < nr_bytes:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"a PDU took longer than {self._pdu_deadline_s:g} s")
+            connection.settimeout(left)
+            piece = connection.recv_into(view[count:], min(nr_bytes - count, _READ_BYTES))
+            if not piece:
+                return received[:count]
+            count += piece
+        connection.settimeout(self._pdu_deadline_s)
+        if self._expects_request and nr_bytes > _PDU_HEADER_BYTES:
+            self._expects_request = False
+            name_blank_titles(received)
+        return received
+
+
+def name_blank_titles(request: bytearray) -> None:
+    """Give blank AE titles in the body of an A-ASSOCIATE-RQ a name, in place.
+
+    pynetdicom aborts over them before any policy is asked, and an abort tells an administrator
+    nothing; with a name `admission` can reject them for a reason or admit them.
+    """
+    for start in (4, 20):  # called and calling AE title, PS3.8 table 9-11
+        if not request[start : start + 16].strip(b" \0"):
+            request[start : start + 16] = BLANK_TITLE.encode().ljust(16)
+
+
+class GuardedRequestHandler(RequestHandler):
+    """Sets up an association; runs in a thread of its own."""
+
+    server: GuardedServer
+
+    def setup(self) -> None:
+        """Shake hands here, where a silent peer holds up nobody else."""
+        connection = cast("socket.socket", self.request)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(_HANDSHAKE_DEADLINE_S)
+        if isinstance(connection, ssl.SSLSocket):
+            connection.do_handshake()
+        connection.settimeout(self.server.settings.pdu_deadline_s)
+
+    def handle(self) -> None:
+        """Serve the association and stay until its end, which pynetdicom announces nowhere."""
+        association = self._create_association()
+        evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+        association.start()
+        association.join()
+        cast("SpoolingProvider", association.dimse).drop_incomplete()
+        self.server.settings.on_end(association)
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        settings = self.server.settings
+        made = cast("AssociationSocket", association.dul.socket)
+        association.dul.socket = GuardedSocket(made, settings.pdu_deadline_s)
+        association.dimse = SpoolingProvider(association, settings.spool, settings.has_room)
+        return association
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What the server needs besides what pynetdicom gives it.
+
+    Attributes:
+        spool: The folder for data sets that arrive.
+        has_room: Whether a data set may be written at all.
+        on_end: Called once an association is over, however it ended.
+        pdu_deadline_s: Seconds that one PDU may take.
+    """
+
+    spool: Path
+    has_room: Callable[[], bool]
+    on_end: Callable[[Association], None]
+    pdu_deadline_s: float = PDU_DEADLINE_S
+
+
+class GuardedServer(ThreadedAssociationServer):
+    """Accepts connections, a thread each."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - pynetdicom's own
+        settings: ServerSettings,
+        **kwargs: Any,  # noqa: ANN401 - same
+    ) -> None:
+        self.settings = settings
+        super().__init__(*args, **kwargs)
+
+    def shutdown(self) -> None:
+        """Stop accepting connections; associations go on."""
+        BaseServer.shutdown(self)
+        self.server_close()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; TLS is negotiated later, in the connection's own thread."""
+        connection, address = cast("socket.socket", self.socket).accept()
+        if self.ssl_context is not None:
+            connection = self.ssl_context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's
+        """Log one line about a connection that failed before it became an association."""
+        del request
+        _LOG.warning("connection from %s failed: %s", client_address[0], sys.exc_info()[1])
