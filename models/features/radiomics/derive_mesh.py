@@ -72,7 +72,7 @@ def _candidates(configuration: int) -> list[NDArray[np.float64]]:
 
 def _random_masks(n: int) -> list[NDArray[np.bool_]]:
     rng = np.random.default_rng(1)
-    masks = []
+    masks: list[NDArray[np.bool_]] = []
     while len(masks) < n:
         mask = np.zeros((12, 12), bool)
         rows, columns = rng.integers(1, 6, 2)

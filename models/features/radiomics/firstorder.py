@@ -33,6 +33,8 @@ NAMES = (
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
+MEDIAN = QUANTILES.index(0.5)
+
 BUCKETS = 2048
 
 
@@ -92,7 +94,7 @@ def quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Returns:
         (7,) minimum, 10th, 25th, 50th, 75th, 90th percentile and maximum, linearly interpolated
-        as `numpy.percentile` does by default.
+        as `numpy.percentile` and `numpy.median` do.
     """
     place = (values.size - 1) * np.array(QUANTILES)
     below = np.floor(place).astype(np.int64)
@@ -102,7 +104,12 @@ def quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = ordered[np.searchsorted(ranks, below)], ordered[np.searchsorted(ranks, above)]
     t = place - below
     # numpy interpolates from the nearer end
-    return np.where(t < 0.5, low + (high - low) * t, high - (high - low) * (1.0 - t))
+    found: NDArray[np.float64] = np.where(
+        t < 0.5, low + (high - low) * t, high - (high - low) * (1.0 - t)
+    )
+    if t[MEDIAN] > 0.0:  # numpy's median is the mean of the middle two
+        found[MEDIAN] = (low[MEDIAN] + high[MEDIAN]) / 2
+    return found
 
 
 @kernel
@@ -128,11 +135,9 @@ def pairwise_sum(values: NDArray[np.float64]) -> float:
     if n > 128:
         half = n // 2
         half -= half % 8
-        left: float = pairwise_sum(values[:half])
-        right: float = pairwise_sum(values[half:])
-        return left + right
-    a, b, c, d = values[0], values[1], values[2], values[3]
-    e, f, g, h = values[4], values[5], values[6], values[7]
+        return pairwise_sum(values[:half]) + pairwise_sum(values[half:])
+    a, b, c, d = float(values[0]), float(values[1]), float(values[2]), float(values[3])
+    e, f, g, h = float(values[4]), float(values[5]), float(values[6]), float(values[7])
     k = 8
     while k < n - n % 8:
         a += values[k]

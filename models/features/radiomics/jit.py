@@ -7,7 +7,7 @@ its own source file only, so a caller elsewhere would keep running the old code 
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from numba import njit
 
@@ -23,15 +23,14 @@ def kernel(function: Function) -> Function:
     The cache lies in `NUMBA_CACHE_DIR` if set, else beside the source file, else in the user's
     cache folder. Where none of these can be written the kernel is compiled in memory only.
     """
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        compiled = njit(cache=True, **options)(function)
+        compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # numba's "no locator available": nowhere to keep the cache
         warnings.warn(
             f"{inspect.getfile(function)}: no folder for compiled kernels can be written; "
             "set NUMBA_CACHE_DIR, or every start compiles for some seconds",
             stacklevel=2,
         )
-        compiled = njit(**options)(function)
+        compiled = njit(nogil=True, error_model="numpy")(function)
     KERNELS.append(compiled)
-    return compiled  # type: ignore[no-any-return]  # numba has no types; it is called as `function`
+    return cast("Function", compiled)  # numba's dispatcher is called as the function was

@@ -44,8 +44,10 @@ def configurations(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     Returns:
         (rows - 1, columns - 1) numbers 0..15.
     """
-    m = mask.view(np.uint8)
-    return m[:-1, :-1] | m[:-1, 1:] << 1 | m[1:, 1:] << 2 | m[1:, :-1] << 3
+    numbers = np.zeros((mask.shape[0] - 1, mask.shape[1] - 1), np.uint8)
+    for bit, corner in enumerate((mask[:-1, :-1], mask[:-1, 1:], mask[1:, 1:], mask[1:, :-1])):
+        numbers += corner * np.uint8(1 << bit)
+    return numbers
 
 
 def triangle_areas(

@@ -42,9 +42,9 @@ def pyradiomics_features(
     radiomics.logger.setLevel(logging.ERROR)
     row_mm, column_mm = spacing
     volume = SimpleITK.GetImageFromArray(np.asarray(image, np.float64)[None])
-    volume.SetSpacing((column_mm, row_mm, SLICE_SPACING_MM))
+    volume.SetSpacing((column_mm, row_mm, SLICE_SPACING_MM))  # type: ignore[no-untyped-call]
     label = SimpleITK.GetImageFromArray(mask.astype(np.uint8)[None])
-    label.CopyInformation(volume)
+    label.CopyInformation(volume)  # type: ignore[no-untyped-call]
     extractor = RadiomicsFeatureExtractor(binWidth=settings.bin_width, additionalInfo=False)
     extractor.enableImageTypes(Original={}, Wavelet={"wavelet": settings.wavelet})
     extractor.disableAllFeatures()
