@@ -1,0 +1,150 @@
+"""What a bundle says about itself (bundle.json)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from models.bundles.errors import BundleSchemaError
+
+SCHEMA = 1
+DESCRIPTION = "bundle.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model of a bundle with its required inputs, operating point and performance.
+
+    Attributes:
+        name: One of the nine names, such as `PreCRDL`.
+        title: For a person.
+        requires: Inputs without which it cannot answer: "age", "flow", "radiomics", "deep", ...
+        members: Models it fuses by probability; empty for a single model.
+        threshold: Operating point, a probability at the training prevalence.
+        auc: Cross-validated area under the ROC curve.
+        sensitivity: Cross-validated, at the threshold.
+        specificity: Cross-validated, at the threshold.
+        cases: Training cases that had all its inputs.
+        features: How many features it uses.
+        external: `cases`, `auc`, `sensitivity`, `specificity` on the external cohort, or None.
+    """
+
+    name: str
+    title: str
+    requires: tuple[str, ...]
+    members: tuple[str, ...]
+    threshold: float
+    auc: float
+    sensitivity: float
+    specificity: float
+    cases: int
+    features: int
+    external: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.requires:
+            raise BundleSchemaError("a model needs a name and at least one input")
+        if not 0 < self.threshold < 1:
+            raise BundleSchemaError(f"{self.name}: {self.threshold} is no operating point")
+        if not all(0 <= x <= 1 for x in (self.auc, self.sensitivity, self.specificity)):
+            raise BundleSchemaError(f"{self.name}: its performance does not lie in 0..1")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleDescription:
+    """The identity, origin and contents of a bundle.
+
+    Attributes:
+        name: Short, as in `[model] bundle`.
+        version: Of this training.
+        created: ISO 8601 date and time, UTC.
+        simulated: Trained on simulated patients: not for any diagnosis.
+        intended_use: One sentence.
+        population: The training cohort in words and counts.
+        prevalence: Share of malignant cases in training.
+        settings: Feature settings as `models.features.extract.FeatureSettings` writes them.
+        features: Every feature name the models chose from, in the order of the arrays' indices.
+        dropped: Features left out because they were constant or undefined in some case.
+        fusion: Fixed choices of the fitting, as `models.fusion.settings` writes them.
+        models: The models, in the paper's order.
+    """
+
+    name: str
+    version: str
+    created: str
+    simulated: bool
+    intended_use: str
+    population: Mapping[str, Any]
+    prevalence: float
+    settings: Mapping[str, Any]
+    features: tuple[str, ...]
+    dropped: tuple[str, ...]
+    fusion: Mapping[str, Any]
+    models: tuple[ModelEntry, ...]
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.version:
+            raise BundleSchemaError("a bundle needs a name and a version")
+        if not 0 < self.prevalence < 1:
+            raise BundleSchemaError(f"a prevalence of {self.prevalence} is no training prevalence")
+        if len(set(self.features)) != len(self.features):
+            raise BundleSchemaError("a feature is named twice")
+        if not self.models or len({m.name for m in self.models}) != len(self.models):
+            raise BundleSchemaError("a bundle needs models, each named once")
+
+    @property
+    def settings_sha256(self) -> str:
+        """SHA-256 of the canonical JSON of the feature settings."""
+        return _canonical_sha256(self.settings)
+
+    def to_json(self) -> str:
+        """Return the description with the hash of each part of the settings."""
+        data = dataclasses.asdict(self)
+        hashes = {
+            part: _canonical_sha256(value)
+            for part, value in self.settings.items()
+            if isinstance(value, Mapping)
+        }
+        data |= {
+            "schema": SCHEMA,
+            "settings_sha256": self.settings_sha256,
+            "settings_part_sha256": hashes,
+        }
+        return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            BundleSchemaError: It is no such description, of another schema, or its settings are
+                not those that were hashed.
+        """
+        try:
+            data = json.loads(text)
+            if data.pop("schema") != SCHEMA:
+                raise BundleSchemaError(f"this software reads bundles of schema {SCHEMA}")
+            pinned = data.pop("settings_sha256")
+            data.pop("settings_part_sha256")
+            models = tuple(_model_entry(entry) for entry in data.pop("models"))
+            lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in ("features", "dropped")}
+            description = cls(**data, **lists, models=models)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BundleSchemaError(f"{DESCRIPTION} is no bundle description: {error}") from error
+        if description.settings_sha256 != pinned:
+            raise BundleSchemaError("the feature settings are not those that were hashed")
+        return description
+
+
+def _model_entry(data: dict[str, Any]) -> ModelEntry:
+    lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in ("requires", "members")}
+    return ModelEntry(**data, **lists)
+
+
+def _canonical_sha256(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
