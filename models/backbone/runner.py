@@ -86,6 +86,11 @@ class DeepRunner:
         runner.warm_up()
         return runner
 
+    @property
+    def device(self) -> str:
+        """Where it runs now: the chosen device, or the CPU after a lasting failure."""
+        return self._choice.device
+
     def warm_up(self) -> DeepResult:
         """Run once on zeros, so that the first case does not pay for loading kernels."""
         shape = WARM_VOLUME if self.architecture.volume else WARM_SLICE
@@ -193,7 +198,7 @@ def _padded(cases: NDArray[np.float32], chunk: int) -> NDArray[np.float32]:
 
 def _sent(cases: NDArray[np.float32], device: str, dtype: torch.dtype) -> Tensor:
     """The cases on the device, through pinned memory where that is another one."""
-    x = torch.from_numpy(np.ascontiguousarray(cases))
+    x = torch.from_numpy(cases.copy())  # torch takes no negative strides
     if device != CPU:
         x = x.pin_memory().to(device, non_blocking=True)
     return _channels_innermost(x.to(dtype))

@@ -16,7 +16,7 @@ from models.backbone.runner import DeepRunner
 from models.bundle import Bundle, Score
 from models.errors import ModelsError
 from models.features.clinical import ClinicalInput
-from models.features.extract import Extraction, View, extract_features
+from models.features.extract import Extraction, FeatureSettings, View, extract_features
 from models.imaging.geometry import pixel_geometry
 from models.imaging.masks import SegmentMask, largest_frame, read_masks
 from models.imaging.read import Frame, read_frame
@@ -31,7 +31,7 @@ from node.case import (
     SemanticFinding,
 )
 from node.config import ModelSettings
-from node.errors import PipelineError
+from node.errors import InputError, PipelineError
 from node.jobs.stages import StoredInstance
 from node.pipeline.outline import outline_of
 from node.pipeline.refusal import CaseRefusedError, refusal_of, require_kinship
@@ -59,12 +59,14 @@ class Pipeline:
     """A warm model of one process.
 
     Attributes:
-        device: Where the backbone runs.
+        settings: How the bundle's features are measured.
+        runner: The warm backbone, None where the bundle has no deep model.
         prior: Prevalence to shift the probability to; None keeps the training prevalence.
     """
 
     bundle: Bundle
-    runner: DeepRunner
+    settings: FeatureSettings
+    runner: DeepRunner | None
     prior: float | None = None
 
     @classmethod
@@ -75,15 +77,18 @@ class Pipeline:
             ModelsError: If the bundle or its weights do not hold what they should.
         """
         bundle = Bundle.load(settings.bundle)
-        runner = DeepRunner.from_file(
-            bundle.backbone, device=settings.device, sha256=bundle.settings.backbone_sha256
-        )
-        return cls(bundle, runner, settings.prior)
+        runner = None
+        if bundle.backbone is not None:
+            runner = DeepRunner.from_file(
+                bundle.backbone, device=settings.device, sha256=bundle.backbone_sha256
+            )
+        wanted = FeatureSettings.from_dict(bundle.description.settings)
+        return cls(bundle, wanted, runner, settings.prior)
 
     @property
     def device(self) -> str:
-        """Where the backbone runs."""
-        return self.runner.device
+        """Where the backbone runs; `none` without one."""
+        return "none" if self.runner is None else self.runner.device
 
     def assess(
         self, cases: Sequence[Case], instances: Mapping[str, StoredInstance]
@@ -100,6 +105,23 @@ class Pipeline:
         files = _Files(instances)
         return tuple(self._assess(case, files) for case in cases)
 
+    def measure(
+        self, case: Case, instances: Mapping[str, StoredInstance], settings: FeatureSettings
+    ) -> Extraction:
+        """Measure one case without scoring it.
+
+        Raises:
+            ModelsError: If it cannot be measured.
+            InputError: If the mask does not belong to the image.
+        """
+        files, sight = _Files(instances), _Sight()
+        try:
+            view, doppler = _look(case, files, sight), _doppler(case, files)
+        except CaseRefusedError as error:
+            raise InputError(str(error)) from error
+        clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
+        return extract_features(view, clinical, settings, self.runner, doppler=doppler)
+
     def _assess(self, case: Case, files: _Files) -> CaseResult:
         sight = _Sight()
         try:
@@ -108,7 +130,7 @@ class Pipeline:
                 doppler = _doppler(case, files)
                 clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
             extraction = extract_features(
-                view, clinical, self.bundle.settings, self.runner, doppler=doppler
+                view, clinical, self.settings, self.runner, doppler=doppler
             )
             sight.timings_ms.update(extraction.timings_ms)
             with sight.timed("score"):
@@ -252,8 +274,12 @@ def _frame_of(sight: _Sight) -> FrameReference:
 
 
 def _picture(frame: Frame) -> NDArray[np.uint8]:
-    pixels = frame.pixels
-    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+    """Return the frame as eight-bit RGB, for a person to see."""
+    if frame.is_colour:
+        return frame.pixels.astype(np.uint8)
+    white = 2.0**frame.bits - 1.0
+    grey = np.rint(np.clip(frame.pixels.astype(np.float64) / white, 0, 1) * 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def _evidence(

@@ -25,7 +25,8 @@ def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     top, left = rows[0], columns[0]
     crop = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(float), 1)
     lines = contour_generator(z=crop, line_type=LineType.Separate).lines(0.5)
-    longest = np.asarray(max(lines, key=len), dtype=np.float64)
+    longest: NDArray[np.float64] = max((np.asarray(line) for line in lines), key=len)
     step = -(-len(longest) // _MOST_POINTS)
     points = longest[:-1][::step]
-    return np.vstack([points, points[:1]]) + np.array([left - 1.0, top - 1.0])
+    closed: NDArray[np.float64] = np.vstack([points, points[:1]])
+    return closed + np.array([left - 1.0, top - 1.0])

@@ -38,7 +38,7 @@ def make_report(
                 version=bundle.version,
                 sha256=bundle.sha256,
                 simulated=bundle.simulated,
-                population=bundle.population,
+                population=population_in_words(bundle.description.population),
                 prevalence=bundle.prevalence,
             ),
             uids=_uids(request, results, bundle.sha256),
