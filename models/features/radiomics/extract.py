@@ -37,6 +37,22 @@ def _bands(region: Region, settings: RadiomicsSettings) -> Iterator[Band]:
             yield f"wavelet-{name}H", plane, HIGH
 
 
+def images_of(region: Region, settings: RadiomicsSettings) -> dict[str, NDArray[np.float64]]:
+    """Every image of the lesion's bounding box by name, for those who measure them elsewhere.
+
+    Args:
+        region: the validated lesion.
+        settings: which bands.
+
+    Returns:
+        (height, width) pixel values of the original and of each wavelet band.
+    """
+    return {
+        name: plane if across is None else across_slice(plane.ravel(), across).reshape(plane.shape)
+        for name, plane, across in _bands(region, settings)
+    }
+
+
 def _run_length_features(
     runs: NDArray[np.int64], directions: NDArray[np.bool_]
 ) -> NDArray[np.float64]:

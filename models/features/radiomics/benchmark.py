@@ -1,0 +1,225 @@
+"""Speed against pyradiomics and its rivals: `python -m models.features.radiomics.benchmark`.
+
+Every contender measures the same lesion in turn, round after round, so that a busy moment of the
+machine falls on all of them; the medians stand in the table. Rivals are driven by `rival.py`
+through the interpreter named by `--rivals`.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.radiomics import rival
+from models.features.radiomics.batch import Item
+from models.features.radiomics.extract import extract, images_of
+from models.features.radiomics.oracle import pyradiomics_features
+from models.features.radiomics.region import Region
+from models.features.radiomics.settings import RadiomicsSettings
+
+RIVALS = ("fastrad", "nyxus")
+SIZES = (2_000, 10_000, 70_000)
+FULL = RadiomicsSettings(feature_set="full851")
+SPACING_MM = (0.2, 0.2)
+OURS = "ours, 1 thread"
+ORACLE = "pyradiomics"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One timed extraction."""
+
+    seconds: float
+    cpu_seconds: float
+    features: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        pixels: pixels of the lesion.
+        contender: who measured it.
+        seconds: median wall time.
+        cpu_seconds: median processor time of all threads.
+        times_ours: `seconds` over those of the fused extractor on one thread.
+        features: how many values it gave.
+        equal: how many of the 851 equal pyradiomics to a relative 1e-6.
+    """
+
+    pixels: int
+    contender: str
+    seconds: float
+    cpu_seconds: float
+    times_ours: float
+    features: int
+    equal: int
+
+
+Contender = Callable[[], Run]
+
+
+def a_speckled_lesion(pixels: int, seed: int = 0) -> Item:
+    """A round, lobed lesion of 8-bit speckle with about so many pixels."""
+    rng = np.random.default_rng(seed)
+    radius = math.sqrt(pixels / math.pi)
+    side = int(2.4 * radius) + 8
+    y, x = np.indices((side, side)) - side / 2
+    mask = np.hypot(y, x) < radius * (1 + 0.1 * np.sin(5 * np.arctan2(y, x)))
+    speckle: NDArray[np.float64] = rng.rayleigh(1.0, (side, side))
+    for axis in (0, 1):
+        speckle = speckle + np.roll(speckle, 1, axis) + np.roll(speckle, -1, axis)
+    return np.clip(speckle * 6, 0, 255).astype(np.uint8), mask, SPACING_MM
+
+
+def _timed(measure: Callable[[], dict[str, float]]) -> Run:
+    wall, cpu = time.perf_counter(), time.process_time()
+    features = measure()
+    return Run(time.perf_counter() - wall, time.process_time() - cpu, features)
+
+
+def _here(item: Item) -> dict[str, Contender]:
+    image, mask, spacing = item
+    patched = RadiomicsSettings(feature_set="full851", engine="pyradiomics")
+    oracle = partial(pyradiomics_features, image.astype(np.float64), mask, spacing, FULL)
+    return {
+        OURS: partial(_timed, partial(extract, *item, FULL)),
+        "ours, 2 threads": partial(_timed, partial(extract, *item, FULL, threads=2)),
+        "pyradiomics, diameter patched": partial(_timed, partial(extract, *item, patched)),
+        ORACLE: partial(_timed, oracle),
+    }
+
+
+def _answer(process: "subprocess.Popen[str]") -> str | None:
+    """The next line of the rival that is its answer; None once it has gone."""
+    assert process.stdout is not None  # noqa: S101  opened as a pipe below
+    for line in process.stdout:
+        if line.startswith("@"):
+            return line[1:]
+    return None
+
+
+@contextmanager
+def _rival(python: str, name: str, case: Path) -> Iterator[Contender | None]:
+    command = [python, rival.__file__, name, str(case)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(  # noqa: S603  the interpreter the caller named
+        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        stdin = process.stdin
+        assert stdin is not None  # noqa: S101  opened as a pipe above
+        ready = _answer(process)
+
+        def run() -> Run:
+            stdin.write("go\n")
+            stdin.flush()
+            answer = _answer(process)
+            if answer is None:
+                raise BrokenPipeError(f"{name} has ended")
+            return Run(**json.loads(answer))
+
+        try:
+            yield run if ready else None
+        finally:
+            process.terminate()
+
+
+def equal_features(found: dict[str, float], oracle: dict[str, float]) -> int:
+    """How many of the oracle's values were found, whatever the case of their names."""
+    by_name = {name.lower(): value for name, value in found.items()}
+    absent = math.inf
+    return sum(
+        math.isclose(by_name.get(name.lower(), absent), value, rel_tol=1e-6)
+        for name, value in oracle.items()
+    )
+
+
+def bench_one(pixels: int, rounds: int, rivals_python: str | None) -> list[Row]:
+    """Time every contender on one lesion.
+
+    Args:
+        pixels: about how many pixels the lesion has.
+        rounds: how often each contender runs; the median counts.
+        rivals_python: interpreter of an environment that holds the rivals; None for none.
+
+    Returns:
+        One row for each contender that ran.
+    """
+    item = a_speckled_lesion(pixels)
+    contenders = _here(item)
+    contenders[OURS]()  # kernels are compiled at installation, not on the clock
+    with ExitStack() as stack:
+        if rivals_python:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            region = Region.of(*item)
+            images = images_of(region, FULL)
+            case = Path(folder) / "case.npz"
+            np.savez(
+                case,
+                mask=region.mask,
+                names=list(images),
+                images=np.stack(list(images.values())),
+                spacing=region.spacing_3d,
+                bin_width=FULL.bin_width,
+            )
+            for name in RIVALS:
+                contender = stack.enter_context(_rival(rivals_python, name, case))
+                if contender is not None:
+                    contenders[name] = contender
+        runs: dict[str, list[Run]] = {name: [] for name in contenders}
+        for _ in range(rounds):
+            for name, contender in contenders.items():
+                runs[name].append(contender())
+    oracle = runs[ORACLE][0].features
+    ours = statistics.median(run.seconds for run in runs[OURS])
+    rows = []
+    for name, timed in runs.items():
+        seconds = statistics.median(run.seconds for run in timed)
+        cpu = statistics.median(run.cpu_seconds for run in timed)
+        found = timed[0].features
+        equal = equal_features(found, oracle)
+        n = int(item[1].sum())
+        rows.append(Row(n, name, seconds, cpu, seconds / ours, len(found), equal))
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    head = "| pixels | contender | seconds | CPU seconds | times ours | features | equal |"
+    lines = [head, "|---:|---|---:|---:|---:|---:|---:|"]
+    lines += [
+        f"| {r.pixels} | {r.contender} | {r.seconds:.4f} | {r.cpu_seconds:.4f} "
+        f"| {r.times_ours:.1f} | {r.features} | {r.equal} |"
+        for r in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark and print its table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pixels", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--rivals", metavar="PYTHON", help="interpreter that has the rivals")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args(arguments)
+    rows = [row for n in asked.pixels for row in bench_one(n, asked.rounds, asked.rivals)]
+    as_json = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
+    sys.stdout.write(as_json if asked.json else table(rows))
+
+
+if __name__ == "__main__":
+    main()
