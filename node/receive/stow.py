@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -92,11 +92,11 @@ class StowService:
                             )
                         case _:
                             raise MultipartError("data outside of a part")
+            if file is not None or not (outcomes or parser.complete):
+                raise MultipartError("the body ends before its closing boundary")
         finally:
             if file is not None:
                 file.discard()
-        if not parser.complete and not outcomes:
-            raise MultipartError("the body ends before its closing boundary")
         return outcomes
 
     def _accept(self, file: SpoolFile, source: str, study: str) -> Accepted | DeclinedError:
@@ -111,13 +111,14 @@ class StowService:
             return error
 
 
-def summarize(outcomes: Iterable[Accepted | DeclinedError]) -> StowResult:
+def summarize(outcomes: Sequence[Accepted | DeclinedError]) -> StowResult:
     """Make the Store Instances Response Module and the HTTP status."""
     stored = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, DeclinedError)]
     if not stored and not failed:
         return StowResult(HTTPStatus.BAD_REQUEST, None, "the request holds no instance")
     response = Dataset()
+    response.RetrieveURL = ""  # type 2, empty where there is no retrieve service
     if stored:
         response.ReferencedSOPSequence = [
             _reference(outcome.sop_class_uid, outcome.sop_instance_uid) for outcome in stored
@@ -145,6 +146,7 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = sop_class_uid
     item.ReferencedSOPInstanceUID = sop_instance_uid
+    item.RetrieveURL = ""
     return item
 
 

@@ -1,0 +1,103 @@
+"""The web application: the routes and who may reach them."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from fastapi.templating import Jinja2Templates
+from sqlalchemy import Engine
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from node.config import Settings
+from node.errors import ConfigurationError
+from node.web.dicomweb import Store, stow_router
+from node.web.job_list import latest_jobs
+from node.web.readiness import Check
+
+_TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
+_HEADERS = {
+    "Cache-Control": "no-store",  # what is shown is about patients
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def create_app(
+    settings: Settings, store: Store, engine: Engine, checks: Mapping[str, Check]
+) -> FastAPI:
+    """Make the application that uvicorn serves.
+
+    Args:
+        settings: `[web]` says where it will listen.
+        store: The STOW-RS service, see `dicomweb.Store`.
+        engine: Where the jobs are read from.
+        checks: What /readyz asks, see `readiness.standard_checks`.
+
+    Raises:
+        ConfigurationError: If it would listen beyond this machine, where anybody could read it.
+    """
+    require_loopback(settings.web.host)
+    app = FastAPI(title="CRDL node", docs_url=None, redoc_url=None, openapi_url=None)
+    # A page of another site that resolves its own name to this machine gets nothing.
+    hosts = sorted({settings.web.host, "localhost", "127.0.0.1"})
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    app.include_router(stow_router(store))
+
+    @app.middleware("http")
+    async def protect(request: Request, proceed: RequestResponseEndpoint) -> Response:
+        response = await proceed(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    @app.get("/livez")
+    async def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    def ready() -> JSONResponse:
+        answers = {name: check() for name, check in checks.items()}
+        wrong = any(answers.values())
+        words = {name: answer or "ok" for name, answer in answers.items()}
+        return JSONResponse(
+            {"status": "not ready" if wrong else "ready", "checks": words}, 503 if wrong else 200
+        )
+
+    @app.get("/api/jobs")
+    def jobs(limit: int = 100) -> list[dict[str, Any]]:
+        return [dataclasses.asdict(job) for job in latest_jobs(engine, max(1, min(limit, 1000)))]
+
+    @app.get("/")
+    async def page(request: Request) -> Response:
+        lines = await run_in_threadpool(latest_jobs, engine)
+        return _TEMPLATES.TemplateResponse(
+            request, "jobs.html", {"jobs": lines, "ae_title": settings.node.ae_title}
+        )
+
+    return app
+
+
+def require_loopback(host: str) -> None:
+    """Let pass an address that only this machine reaches.
+
+    Raises:
+        ConfigurationError: If it is another one.
+    """
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigurationError(
+            f"web.host {host!r} is reachable from elsewhere and no authentication is configured;"
+            " use 127.0.0.1"
+        )
