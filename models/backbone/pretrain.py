@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from models.backbone.architecture import SLIM, Architecture
 from models.backbone.augment import augment
@@ -56,7 +56,7 @@ class PretrainSettings:
 
     architecture: Architecture = SLIM
     seed: int = 0
-    epochs: int = 40
+    epochs: int = 24
     batch: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -131,10 +131,10 @@ def pretrain(
     settings = settings or PretrainSettings()
     targets = Targets.of(samples.targets, len(samples.crops))
     training, heldout = split(samples, settings)
-    network = _network(settings, start)
-    architecture = network.architecture
     device = choose_device(settings.device, count_cuda_devices()).device
     with _repeatable(settings):
+        network = _network(settings, start)
+        architecture = network.architecture
         head = nn.Linear(architecture.features, len(TASKS))
         model = nn.Sequential(network, nn.Dropout(settings.dropout), head).to(device)
         loss = _train(model, samples.crops[training], targets.values[training], settings, progress)
@@ -208,19 +208,18 @@ def _train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=steps * settings.epochs, pct_start=0.2
     )
+    # not channels_last, which serving uses: its backward pass overran memory in torch 2.13 on
+    # networks narrower than 16 channels
     x_all = torch.from_numpy(crops)[:, None]
     y_all = torch.from_numpy(targets).float()
     model.train()
-    for parameter in model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = _innermost(parameter.data)
     mean = 0.0
     for epoch in range(1, settings.epochs + 1):
         order = torch.randperm(len(crops), generator=generator)
         total = 0.0
         for step in range(steps):
             chosen = order[step * batch : (step + 1) * batch]
-            x = _innermost(augment(x_all[chosen], generator)).to(device)
+            x = augment(x_all[chosen], generator).to(device)
             loss = multi_task_loss(model(x), y_all[chosen].to(device))
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -239,14 +238,8 @@ def _predict(model: nn.Module, crops: NDArray[np.float32]) -> NDArray[np.float64
     device = next(model.parameters()).device
     model.eval()
     with torch.no_grad():
-        rows = [
-            model(_innermost(torch.from_numpy(crop)[None, None]).to(device)).cpu() for crop in crops
-        ]
+        rows = [model(torch.from_numpy(crop)[None, None].to(device)).cpu() for crop in crops]
     return torch.cat(rows).double().numpy() if rows else np.zeros((0, len(TASKS)))
-
-
-def _innermost(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 @contextmanager
