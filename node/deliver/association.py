@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,6 +133,7 @@ def open_association(
             tls_args=None if context is None else (context, peer.host),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _on_connection, [connected]),
+                (evt.EVT_PDU_SENT, _on_pdu_sent),
                 *handlers,
             ],
         )
@@ -148,9 +150,22 @@ def _on_connection(event: evt.Event, connected: list[bool]) -> None:
     connected.append(True)
     # A message is two writes, command and data set: with Nagle's algorithm the second one waits
     # for the delayed acknowledgement of the first, 40 ms an object.
+    _set_option(event, socket.TCP_NODELAY)
+
+
+def _on_pdu_sent(event: evt.Event) -> None:
+    # The same on the way back: a peer that uses Nagle's algorithm waits for our acknowledgement
+    # in the middle of its answer. Linux forgets this option, so it is set before each answer.
+    if sys.platform == "linux":
+        _set_option(event, socket.TCP_QUICKACK)
+
+
+def _set_option(event: evt.Event, option: int) -> None:
     transport = event.assoc.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if transport is None or transport.socket is None:
+        return
+    with suppress(OSError):  # the connection has just gone; whoever reads from it will say so
+        transport.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 def _why_there_is_none(association: Association, *, connected: bool) -> str:

@@ -43,7 +43,8 @@ class Batch:
     @property
     def contexts(self) -> list[PresentationContext]:
         """One context a pair of SOP class and transfer syntax, so that each is answered alone."""
-        return [build_context(*pair) for pair in _pairs(self.objects)]
+        pairs = dict.fromkeys(pair for item in self.objects for pair in item.pairs)
+        return [build_context(*pair) for pair in pairs]
 
 
 def encode_all(objects: Sequence[Outgoing]) -> tuple[list[Encoded], dict[str, str]]:
@@ -70,14 +71,11 @@ def batches(objects: Sequence[Encoded], reserved: int = 0) -> list[Batch]:
         reserved: Contexts of each association that are needed for something else.
     """
     split: list[list[Encoded]] = []
+    pairs: set[tuple[str, UID]] = set()
     for item in objects:
-        room = MAXIMUM_CONTEXTS - reserved
-        if split and len(_pairs([*split[-1], item])) <= room:
-            split[-1].append(item)
-        else:
-            split.append([item])
+        if not split or len(pairs | set(item.pairs)) > MAXIMUM_CONTEXTS - reserved:
+            split.append([])
+            pairs = set()
+        split[-1].append(item)
+        pairs.update(item.pairs)
     return [Batch(tuple(part)) for part in split]
-
-
-def _pairs(objects: Sequence[Encoded]) -> tuple[tuple[str, UID], ...]:
-    return tuple(dict.fromkeys(pair for item in objects for pair in item.pairs))
