@@ -28,9 +28,11 @@ def serve(
     """Run the node. Prints "ready dicom=HOST:PORT web=URL"; SIGTERM drains and exits 0."""
     settings = load_settings(config)
     if role is Role.ALL:
+        from node.service.compose import lay_foundation  # noqa: PLC0415
         from node.service.supervisor import DataFolderLock, Supervisor  # noqa: PLC0415
 
         lock = DataFolderLock(settings.node.data_dir)
+        lay_foundation(settings, "supervisor").close()
         arguments = [] if config is None else ["--config", str(config)]
         status = Supervisor(arguments).run()
         lock.release()

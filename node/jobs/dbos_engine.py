@@ -7,13 +7,17 @@ because an unpinned one hashes the source and orphans every task at an upgrade.
 
 from __future__ import annotations
 
+import fcntl
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine
 
+from node.database import lock
 from node.jobs.engine import Handler, Queue, Task
 
 APPLICATION_VERSION = "1"  # raised when the arguments of a task change their meaning
@@ -24,8 +28,22 @@ _log = logging.getLogger(__name__)
 
 
 def migrate(engine: Engine) -> None:
-    """Create or migrate the engine's own tables."""
-    _client(engine).destroy()
+    """Create or migrate the engine's own tables; of several processes one does it at a time."""
+    with _one_at_a_time(engine):
+        DBOS.migrate(_url(engine))
+
+
+@contextmanager
+def _one_at_a_time(engine: Engine) -> Iterator[None]:
+    """Hold a lock that outlives transactions: DBOS migrates on connections of its own."""
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
+            lock(connection, "engine schema")
+            yield
+        return
+    with Path(f"{engine.url.database}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _url(engine: Engine) -> str:

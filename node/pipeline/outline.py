@@ -29,4 +29,5 @@ def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     step = -(-len(longest) // _MOST_POINTS)
     points = longest[:-1][::step]
     closed: NDArray[np.float64] = np.vstack([points, points[:1]])
-    return closed + np.array([left - 1.0, top - 1.0])
+    closed += np.array([left - 1.0, top - 1.0])
+    return closed

@@ -17,6 +17,7 @@ from node.case import Pairing
 from node.config import Settings
 from node.database import open_engine
 from node.errors import DeliveryError
+from node.jobs.dbos_engine import migrate
 from node.jobs.stages import Assessment, AssessmentRequest, PairingQuestion, Parcel, Receipt, Stages
 
 if TYPE_CHECKING:  # the receiver, sender and web processes never import torch
@@ -42,6 +43,7 @@ def lay_foundation(settings: Settings, actor: str) -> Foundation:
     """Open the database at the current schema, and the blob store."""
     database = open_engine(settings.database_url)
     uid = schema.upgrade(database)
+    migrate(database)
     blobs = BlobStore(settings.node.data_dir / "blobs")
     return Foundation(settings, database, blobs, Trail(actor), uid)
 

@@ -31,7 +31,7 @@ from node.errors import JobError, PairingError
 from node.jobs import states
 from node.jobs.admin import Desk, list_jobs, show_job
 from node.jobs.assessing import Assessor
-from node.jobs.dbos_engine import DbosEngine, DbosEnqueuer
+from node.jobs.dbos_engine import DbosEngine, DbosEnqueuer, migrate
 from node.jobs.delivering import Deliverer
 from node.jobs.pairing import Pairer, arrival
 from node.jobs.stages import (
@@ -148,6 +148,7 @@ class Node:
 def a_running_node(tmp_path: Path) -> Iterator[Node]:
     database = open_engine(f"sqlite:///{tmp_path / 'node.db'}")
     schema.upgrade(database)
+    migrate(database)
     rooms, trail, blobs = Rooms(), Trail("test"), BlobStore(tmp_path / "blobs")
     engine = DbosEngine(database, "work-1")
     stages = rooms.stages("pacs", "archive")
