@@ -4,6 +4,8 @@ Two segments with the same tracking UID: the tumour on the grey image and on the
 Each has one frame, derived from its own image.
 """
 
+from copy import deepcopy
+
 import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
@@ -77,9 +79,12 @@ def _derive_second_frame(seg: Dataset, colour: Dataset) -> None:
     highdicom takes one source image where there is no frame of reference, as in ultrasound, and
     derives every frame from it.
     """
-    derivation = seg.PerFrameFunctionalGroupsSequence[1].DerivationImageSequence[0]
-    derivation.SourceImageSequence[0].ReferencedSOPClassUID = colour.SOPClassUID
-    derivation.SourceImageSequence[0].ReferencedSOPInstanceUID = colour.SOPInstanceUID
+    frame = seg.PerFrameFunctionalGroupsSequence[1]
+    # both frames hold one and the same item until now
+    frame.DerivationImageSequence = deepcopy(frame.DerivationImageSequence)
+    source = frame.DerivationImageSequence[0].SourceImageSequence[0]
+    source.ReferencedSOPClassUID = colour.SOPClassUID
+    source.ReferencedSOPInstanceUID = colour.SOPInstanceUID
     reference = Dataset()
     reference.ReferencedSOPClassUID = colour.SOPClassUID
     reference.ReferencedSOPInstanceUID = colour.SOPInstanceUID
