@@ -41,12 +41,13 @@ def _fsync_folder(folder: Path) -> None:
 class BlobStore:
     """Blobs under one folder, with a spool for bytes that are still arriving.
 
-    The spool lies on the same file system, so that keeping a file is one atomic rename.
+    The spool lies on the same file system, so that keeping a file is one atomic rename. Each
+    process has a spool of its own, so that sweeping it at a start touches nobody else's bytes.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, process: str = "any") -> None:
         self.root = root
-        self.spool = root / "spool"
+        self.spool = root / "spool" / process
         self.spool.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:

@@ -44,7 +44,7 @@ def lay_foundation(settings: Settings, actor: str) -> Foundation:
     database = open_engine(settings.database_url)
     uid = schema.upgrade(database)
     migrate(database)
-    blobs = BlobStore(settings.node.data_dir / "blobs")
+    blobs = BlobStore(settings.node.data_dir / "blobs", actor)
     return Foundation(settings, database, blobs, Trail(actor), uid)
 
 

@@ -10,14 +10,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from node.config import Settings
 from node.errors import ConfigurationError
-from node.jobs.engine import Enqueuer
 from node.service.compose import Foundation, compose, lay_foundation
 from node.service.supervisor import READY, die_with_parent
+
+if TYPE_CHECKING:
+    from node.receive.inbox import Inbox
 
 _DRAIN_S = 30.0
 _PAIRING_THREADS = 2
@@ -62,34 +65,40 @@ def _announce(**served: str) -> None:
     print(" ".join([READY, *(f"{key}={value}" for key, value in served.items())]), flush=True)  # noqa: T201 - the contract
 
 
-def _intake(enqueuer: Enqueuer) -> Callable[[Connection, int], None]:
-    from node.jobs.pairing import arrival  # noqa: PLC0415
-
-    return lambda connection, instance_id: enqueuer.enqueue(connection, arrival(instance_id))
-
-
-def _receive(foundation: Foundation, stop: threading.Event) -> None:
+@contextmanager
+def _inbox(foundation: Foundation) -> Iterator[Inbox]:
+    """The one way in, for the receiver and the web alike."""
     from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415
+    from node.jobs.pairing import arrival  # noqa: PLC0415
     from node.receive.inbox import Inbox  # noqa: PLC0415
     from node.receive.parser import HeaderParser  # noqa: PLC0415
-    from node.receive.scp import Receiver  # noqa: PLC0415
 
     enqueuer = DbosEnqueuer(foundation.database)
+
+    def enqueue(connection: Connection, instance_id: int) -> None:
+        enqueuer.enqueue(connection, arrival(instance_id))
+
     with HeaderParser() as parser:
-        inbox = Inbox(
+        yield Inbox(
             foundation.settings.node,
             foundation.blobs,
             foundation.database,
             foundation.trail,
             parser,
-            _intake(enqueuer),
+            enqueue,
         )
+    enqueuer.close()
+
+
+def _receive(foundation: Foundation, stop: threading.Event) -> None:
+    from node.receive.scp import Receiver  # noqa: PLC0415
+
+    with _inbox(foundation) as inbox:
         receiver = Receiver(foundation.settings, inbox, foundation.database, foundation.trail)
         host, port = receiver.start()
         _announce(dicom=f"{host}:{port}")
         stop.wait()
         receiver.stop()
-    enqueuer.close()
 
 
 def _work(foundation: Foundation, stop: threading.Event) -> None:
@@ -131,6 +140,31 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     engine.stop(_DRAIN_S)
 
 
+def _web(foundation: Foundation, stop: threading.Event) -> None:
+    import uvicorn  # noqa: PLC0415 - the web stack in this role only
+
+    from node.receive.stow import StowService  # noqa: PLC0415
+    from node.web.app import create_app  # noqa: PLC0415
+    from node.web.readiness import standard_checks  # noqa: PLC0415
+
+    settings = foundation.settings
+    checks = standard_checks(settings, foundation.database, foundation.blobs)
+    with _inbox(foundation) as inbox:
+        app = create_app(settings, StowService(inbox).store, foundation.database, checks)
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30)
+        )
+        with _listen(settings.web.host, settings.web.port) as listener:
+            host, port = listener.getsockname()[:2]
+            # Without signal handlers of its own: ours already drain, and uvicorn is in a thread.
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+            thread.start()
+            _announce(web=f"http://{host}:{port}")
+            stop.wait()
+            server.should_exit = True
+            thread.join()
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server(
@@ -144,4 +178,5 @@ _ROLES: dict[str, Callable[[Foundation, threading.Event], None]] = {
     "receive": _receive,
     "work": _work,
     "deliver": _deliver,
+    "web": _web,
 }
