@@ -18,7 +18,7 @@ from pynetdicom import evt
 from pynetdicom.presentation import build_context
 
 from node.deliver.archive import Proof, Standing
-from node.deliver.association import Peer, associated
+from node.deliver.association import NothingAcceptedError, Peer, associated
 from node.deliver.dimse import DimseArchive
 from node.deliver.package import Outgoing
 from node.deliver.statuses import NO_SUCH_OBJECT_INSTANCE, StoreAnswer, status_name
@@ -128,7 +128,12 @@ class CommitmentClient:
             DeliveryError: If there is no association, or the request is refused.
         """
         transaction_uid = str(generate_uid(prefix=None))
-        result = self.request(objects, transaction_uid)
+        try:
+            result = self.request(objects, transaction_uid)
+        except NothingAcceptedError:
+            reason = f"{self._peer} offers no storage commitment: set verify to query or none"
+            unprovable = Proof(Standing.UNPROVABLE, reason)
+            return {item.sop_instance_uid: unprovable for item in objects}
         if result is not None:
             return {item.sop_instance_uid: result.proof(item.sop_instance_uid) for item in objects}
         waiting = Proof(Standing.UNKNOWN, "no commitment result yet", transaction_uid)
