@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -175,6 +176,7 @@ def an_archive(
     classes: tuple[str, ...] = (ComprehensiveSRStorage, SecondaryCaptureImageStorage),
     transfer_syntaxes: tuple[str, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian),
     find: bool = True,
+    tls: ssl.SSLContext | None = None,
     **behaviour: object,
 ) -> Iterator[AnArchive]:
     """A running archive on a free port of the loopback."""
@@ -198,6 +200,7 @@ def an_archive(
     server = entity.start_server(
         ("127.0.0.1", 0),
         block=False,
+        ssl_context=tls,
         evt_handlers=[
             (evt.EVT_C_STORE, archive.on_store),
             (evt.EVT_C_FIND, archive.on_find),

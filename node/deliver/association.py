@@ -143,7 +143,8 @@ def open_association(
         return association
     if association.rejected_contexts and not association.accepted_contexts:
         raise NothingAcceptedError(f"{peer} accepts none of the proposed SOP classes")
-    raise DeliveryError(f"{peer} {_why_there_is_none(association, connected=bool(connected))}")
+    reason = _why_there_is_none(association, connected=bool(connected), secure=context is not None)
+    raise DeliveryError(f"{peer} {reason}")
 
 
 def _on_connection(event: evt.Event, connected: list[bool]) -> None:
@@ -168,11 +169,11 @@ def _set_option(event: evt.Event, option: int) -> None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
-def _why_there_is_none(association: Association, *, connected: bool) -> str:
+def _why_there_is_none(association: Association, *, connected: bool, secure: bool) -> str:
     if association.is_rejected:
         answer = association.acceptor.primitive
         reason = "no reason given" if answer is None else answer.reason_str
         return f"rejected the association: {reason}"
     if not connected:
-        return "cannot be reached: no connection"
+        return "cannot be reached: no connection" + (" by TLS" if secure else "")
     return "aborted the association request or did not answer it"

@@ -46,7 +46,7 @@ def deliver(
         An outcome for each object. That a destination cannot be reached is an outcome too.
 
     Raises:
-        ConfigurationError: If the TLS files cannot be loaded.
+        ConfigurationError: If the URL is none or the TLS files cannot be loaded.
         ValueError: If two objects have the same SOP Instance UID.
     """
     if len({item.sop_instance_uid for item in objects}) != len(objects):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -16,7 +15,7 @@ from node.deliver.association import Timeouts
 from node.deliver.package import Outgoing, transfer_syntax_of
 from node.deliver.statuses import StoreAnswer, judge_store_status, status_name
 from node.deliver.tls import client_context
-from node.errors import DeliveryError
+from node.errors import ConfigurationError, DeliveryError
 
 _CHUNK = 1 << 20  # bytes read from a file at a time
 _REQUEST_BYTES = 64 << 20  # of the files of one request, unless one alone is longer
@@ -33,18 +32,25 @@ _SOP_INSTANCE_UID = "00080018"
 
 
 class DicomwebArchive:
-    """An archive reached by DICOMweb; credentials for Basic authentication go into its URL."""
+    """An archive reached by DICOMweb; credentials for Basic authentication go into its URL.
+
+    Raises:
+        ConfigurationError: If the URL is none, or the TLS files cannot be loaded.
+    """
 
     def __init__(self, name: str, url: str, tls: TlsSettings, timeouts: Timeouts) -> None:
         self._name = name
         context = client_context(tls)
-        self._client = httpx.Client(
-            base_url=url.rstrip("/"),
-            verify=True if context is None else context,
-            timeout=httpx.Timeout(timeouts.dimse_s, connect=timeouts.connect_s),
-            # Patients' data do not follow a proxy that some environment happens to name.
-            trust_env=False,
-        )
+        try:
+            self._client = httpx.Client(
+                base_url=url.rstrip("/"),
+                verify=True if context is None else context,
+                timeout=httpx.Timeout(timeouts.dimse_s, connect=timeouts.connect_s),
+                # Patients' data do not follow a proxy that some environment happens to name.
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"destination {name!r} has no valid url: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -210,15 +216,19 @@ def _report(response: httpx.Response) -> dict[str, Any]:
 
 
 def _item(report: dict[str, Any], sequence: str, uid: str) -> dict[str, Any] | None:
-    items = (report.get(sequence) or {}).get("Value") or ()
+    items = _values(report, sequence)
     return next((item for item in items if _first(item, _REFERENCED_UID) == uid), None)
 
 
+def _values(item: object, tag: str) -> list[Any]:
+    """Return the values of an attribute in the DICOM JSON model (PS3.18 annex F)."""
+    attribute = item.get(tag) if isinstance(item, dict) else None
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    return values if isinstance(values, list) else []
+
+
 def _first(item: object, tag: str) -> object:
-    """Return the first value of an attribute in the DICOM JSON model (PS3.18 annex F), or None."""
-    if not isinstance(item, dict) or not isinstance(item.get(tag), dict):
-        return None
-    return next(itertools.islice(item[tag].get("Value") or (), 1), None)
+    return next(iter(_values(item, tag)), None)
 
 
 def _number(item: dict[str, Any], tag: str) -> int | None:

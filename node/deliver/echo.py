@@ -25,7 +25,7 @@ def echo(
 
     Raises:
         DeliveryError: If it does not answer.
-        ConfigurationError: If the TLS files cannot be loaded.
+        ConfigurationError: If the URL is none or the TLS files cannot be loaded.
     """
     waits = timeouts or Timeouts()
     start = time.perf_counter()

@@ -23,6 +23,11 @@ NOTHING_SENT: frozenset[str] = frozenset()
 SHORT = Timeouts(commitment_s=0.3)
 
 
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.deliver.deliver.READ_BACK_WAITS_S", (0.01, 0.01))
+
+
 @contextmanager
 def a_receiver(results: list[CommitmentResult], arrived: threading.Event) -> Iterator[int]:
     """Our own DICOM port, as the receiver would open it for results."""

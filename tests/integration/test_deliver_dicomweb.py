@@ -17,7 +17,7 @@ from node.config import DestinationSettings
 from node.deliver import dicomweb
 from node.deliver.deliver import deliver
 from node.deliver.echo import echo
-from node.errors import DeliveryError
+from node.errors import ConfigurationError, DeliveryError
 from tests.deliver_fixtures import SETTINGS, an_object
 from tests.peers import free_ports
 
@@ -67,6 +67,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.deliver.deliver.READ_BACK_WAITS_S", (0.01, 0.01))
 
 
 @pytest.fixture
@@ -190,7 +195,15 @@ def test_an_http_failure_is_permanent_only_if_the_request_is_at_fault(
 
 @pytest.mark.parametrize(
     "answer",
-    [b"<html>", [], [[]], [{"00080018": {"vr": "UI"}}], {"error": "no"}, [{"00080018": "x"}]],
+    [
+        b"<html>",
+        [],
+        [[]],
+        [{"00080018": {"vr": "UI"}}],
+        {"error": "no"},
+        [{"00080018": "x"}],
+        {"00081198": "x", "00081199": {"Value": 3}},
+    ],
 )
 def test_an_answer_that_is_no_dicom_json_proves_nothing(
     a_server: AServer, tmp_path: Path, answer: object
@@ -226,6 +239,12 @@ def test_credentials_of_the_url_are_sent(a_server: AServer, tmp_path: Path) -> N
     destination = DestinationSettings(name="web", protocol="dicomweb", url=url)
     deliver(destination, [an_object(tmp_path)], NOTHING_SENT, SETTINGS)
     assert a_server.headers[0]["Authorization"] == "Basic bm9kZTpzZWNyZXQ="
+
+
+def test_a_url_that_is_none_is_a_configuration_error(tmp_path: Path) -> None:
+    destination = DestinationSettings(name="web", protocol="dicomweb", url="http://host:port/")
+    with pytest.raises(ConfigurationError, match="'web' has no valid url"):
+        deliver(destination, [an_object(tmp_path)], NOTHING_SENT, SETTINGS)
 
 
 def test_an_echo_to_a_server_that_refuses_is_an_error(a_server: AServer) -> None:
