@@ -1,0 +1,1 @@
+"""Deployment: set-up, checks and the demonstration."""

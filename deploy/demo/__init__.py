@@ -1,0 +1,1 @@
+"""The demonstration: a node and a PACS, studies in by C-STORE, reports out."""
