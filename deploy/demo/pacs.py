@@ -17,13 +17,11 @@ from typing import Protocol
 import httpx
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, evt
-from pynetdicom.sop_class import (  # type: ignore[attr-defined] - made at run time
-    StudyRootQueryRetrieveInformationModelFind,
-    Verification,
-)
 
 _ORTHANC = ("/usr/sbin/Orthanc", "/usr/local/sbin/Orthanc")
 _PENDING = 0xFF00  # PS3.4 section C.4.1.1.4
+_VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 annex A
+_STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # PS3.4 section C.6.2
 
 
 class Pacs(Protocol):
@@ -152,11 +150,15 @@ def _embedded(folder: Path) -> Iterator[EmbeddedPacs]:
     pacs = EmbeddedPacs(folder)
     entity = AE("ORTHANC")
     entity.supported_contexts = AllStoragePresentationContexts
-    entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    entity.add_supported_context(Verification)
-    handlers = [(evt.EVT_C_STORE, pacs.on_store), (evt.EVT_C_FIND, pacs.on_find)]
-    server = entity.start_server(("127.0.0.1", pacs.port), block=False, evt_handlers=handlers)
+    entity.add_supported_context(_STUDY_ROOT_FIND)
+    entity.add_supported_context(_VERIFICATION)
+    server = entity.start_server(
+        ("127.0.0.1", pacs.port),
+        block=False,
+        evt_handlers=[(evt.EVT_C_STORE, pacs.on_store), (evt.EVT_C_FIND, pacs.on_find)],
+    )
     try:
         yield pacs
     finally:
-        server.shutdown()
+        if server is not None:
+            server.shutdown()
