@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from io import BytesIO
 from pathlib import Path
@@ -14,9 +15,10 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
+from pynetdicom.presentation import build_context
 
 from node.config import DestinationSettings
-from node.deliver.association import Timeouts
+from node.deliver.association import Peer, Timeouts, associated
 from node.deliver.deliver import deliver
 from node.deliver.echo import echo
 from node.deliver.outcome import Dead, Policy, next_step
@@ -255,11 +257,9 @@ def test_an_echo_to_a_destination_that_is_down_is_an_error() -> None:
         echo(destination, SETTINGS)
 
 
-def test_two_hundred_objects_take_no_forty_milliseconds_each(tmp_path: Path) -> None:
-    objects = [an_object(tmp_path, number) for number in range(1, 201)]
+def test_an_association_does_not_wait_for_acknowledgements() -> None:
     with an_archive() as archive:
-        start = time.monotonic()
-        outcome = deliver(archive.destination("none"), objects, NOTHING_SENT, SETTINGS)
-        elapsed = time.monotonic() - start
-    assert outcome.proven
-    assert elapsed < 0.04 * len(objects)
+        peer = Peer.of(archive.destination(), SETTINGS, Timeouts())
+        with associated(peer, [build_context(FIND)]) as association:
+            transport = association.dul.socket.socket
+            assert transport.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from node.deliver.deliver import deliver
 from node.deliver.echo import echo
 from node.deliver.package import Outgoing, read_outgoing
 from node.deliver.send import SendResult, send_files
-from tests.deliver_fixtures import SETTINGS, an_object, dataset_bytes
+from tests.deliver_fixtures import SETTINGS, an_archive, an_object, dataset_bytes
 from tests.peers import Orthanc, free_ports, orthanc, storescu
 
 pytestmark = pytest.mark.peers
@@ -129,6 +130,26 @@ def test_files_and_folders_of_any_class_and_transfer_syntax_are_sent_together(
     # Orthanc writes this file's sequences with other lengths, so the content is compared.
     assert dcmread(BytesIO(an_orthanc.file(uid))) == dcmread(clip)
     assert an_orthanc.count(UltrasoundMultiFrameImageStorage) == 1
+
+
+def test_a_pacs_forwards_what_it_gets_where_a_script_says(tmp_path: Path) -> None:
+    script = tmp_path / "forward.lua"
+    script.write_text(
+        "function OnStoredInstance(instance, tags, metadata, origin)\n"
+        '  SendToModality(instance, "elsewhere")\n'
+        "end\n"
+    )
+    report = an_object(tmp_path)
+    with an_archive() as elsewhere:
+        known = {"elsewhere": ("ELSEWHERE", "127.0.0.1", elsewhere.port)}
+        with orthanc(tmp_path / "orthanc", lua=script, modalities=known) as peer:
+            storescu(peer.host, peer.dicom_port, [report.path])
+            end = time.monotonic() + 20
+            while not elsewhere.received and time.monotonic() < end:
+                time.sleep(0.05)
+    assert elsewhere.received == [
+        (report.sop_instance_uid, dataset_bytes(report.path.read_bytes()))
+    ]
 
 
 def test_dcmtk_sends_to_the_pacs_too(an_orthanc: Orthanc, tmp_path: Path) -> None:
