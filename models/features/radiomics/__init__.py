@@ -29,7 +29,7 @@ from models.features.radiomics.settings import (
     RadiomicsSettings,
     RadiomicsSettingsError,
 )
-from models.features.radiomics.warmup import compile_kernels
+from models.features.radiomics.compilation import compile_kernels
 
 __all__ = [
     "FULL_851",

@@ -138,13 +138,18 @@ def _rival(python: str, name: str, case: Path) -> Iterator[Contender | None]:
 
 
 def equal_features(found: dict[str, float], oracle: dict[str, float]) -> int:
-    """How many of the oracle's values were found, whatever the case of their names."""
-    by_name = {name.lower(): value for name, value in found.items()}
+    """How many of the oracle's values were found, whatever the spelling of their names."""
+    by_name = {_plain(name): value for name, value in found.items()}
     absent = math.inf
     return sum(
-        math.isclose(by_name.get(name.lower(), absent), value, rel_tol=1e-6)
+        math.isclose(by_name.get(_plain(name), absent), value, rel_tol=1e-6)
         for name, value in oracle.items()
     )
+
+
+def _plain(name: str) -> str:
+    """JointEnergy, joint_energy and :joint_energy alike; 10th_percentile is 10Percentile."""
+    return name.lower().replace("0th", "0").translate(str.maketrans("", "", "_:"))
 
 
 def bench_one(pixels: int, rounds: int, rivals_python: str | None) -> list[Row]:
@@ -196,29 +201,37 @@ def bench_one(pixels: int, rounds: int, rivals_python: str | None) -> list[Row]:
     return rows
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
-    head = "| pixels | contender | seconds | CPU seconds | times ours | features | equal |"
-    lines = [head, "|---:|---|---:|---:|---:|---:|---:|"]
-    lines += [
-        f"| {r.pixels} | {r.contender} | {r.seconds:.4f} | {r.cpu_seconds:.4f} "
-        f"| {r.times_ours:.1f} | {r.features} | {r.equal} |"
-        for r in rows
-    ]
-    return "\n".join(lines) + "\n"
+HEAD = (
+    "| pixels | contender | seconds | CPU seconds | times ours | features | equal |\n"
+    "|---:|---|---:|---:|---:|---:|---:|\n"
+)
+
+
+def table_line(row: Row) -> str:
+    """One row as a line of the Markdown table under `HEAD`."""
+    return (
+        f"| {row.pixels} | {row.contender} | {row.seconds:.4f} | {row.cpu_seconds:.4f} "
+        f"| {row.times_ours:.1f} | {row.features} | {row.equal} |\n"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the benchmark and print its table, or JSON."""
+    """Run the benchmark and print its table as it grows, or JSON at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pixels", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--rivals", metavar="PYTHON", help="interpreter that has the rivals")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
-    rows = [row for n in asked.pixels for row in bench_one(n, asked.rounds, asked.rivals)]
-    as_json = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
-    sys.stdout.write(as_json if asked.json else table(rows))
+    rows: list[Row] = []
+    for pixels in asked.pixels:
+        found = bench_one(pixels, asked.rounds, asked.rivals)
+        if not asked.json:
+            sys.stdout.write("".join(([] if rows else [HEAD]) + [table_line(r) for r in found]))
+            sys.stdout.flush()
+        rows += found
+    if asked.json:
+        sys.stdout.write(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 
 
 if __name__ == "__main__":

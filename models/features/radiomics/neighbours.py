@@ -56,11 +56,12 @@ def count_neighbours(levels: NDArray[np.int32], n_levels: int) -> Counts:
             nw, n, ne = up[x - 1], up[x], up[x + 1]
             w, e = row[x - 1], row[x + 1]
             sw, s, se = down[x - 1], down[x], down[x + 1]
-            i = g - 1
-            pairs[0, g, e] += 1
-            pairs[1, g, s] += 1
-            pairs[2, g, se] += 1
-            pairs[3, g, sw] += 1
+            # unsigned indices spare numba the question whether they are negative
+            i = np.uint64(g - 1)
+            pairs[0, np.uint64(g), np.uint64(e)] += 1
+            pairs[1, np.uint64(g), np.uint64(s)] += 1
+            pairs[2, np.uint64(g), np.uint64(se)] += 1
+            pairs[3, np.uint64(g), np.uint64(sw)] += 1
             pixels[i] += 1
             equal = (
                 int(nw == g)
@@ -72,7 +73,7 @@ def count_neighbours(levels: NDArray[np.int32], n_levels: int) -> Counts:
                 + int(s == g)
                 + int(se == g)
             )
-            dependences[i, equal] += 1
+            dependences[i, np.uint64(equal)] += 1
             inside = (
                 int(nw != 0)
                 + int(n != 0)
@@ -83,26 +84,26 @@ def count_neighbours(levels: NDArray[np.int32], n_levels: int) -> Counts:
                 + int(s != 0)
                 + int(se != 0)
             )
-            scaled[i, inside] += abs(g * inside - (nw + n + ne + w + e + sw + s + se))
+            scaled[i, np.uint64(inside)] += abs(g * inside - (nw + n + ne + w + e + sw + s + se))
             # a run is counted where it ends; adding 0 elsewhere is faster than asking
             run_x = run_x * int(w == g) + 1
-            runs[0, i, run_x - 1] += int(e != g)
+            runs[0, i, np.uint64(run_x - 1)] += int(e != g)
             run = above_y[x] * int(n == g) + 1
             here_y[x] = run
-            runs[1, i, run - 1] += int(s != g)
+            runs[1, i, np.uint64(run - 1)] += int(s != g)
             run = above_d[x - 1] * int(nw == g) + 1
             here_d[x] = run
-            runs[2, i, run - 1] += int(se != g)
+            runs[2, i, np.uint64(run - 1)] += int(se != g)
             run = above_a[x + 1] * int(ne == g) + 1
             here_a[x] = run
-            runs[3, i, run - 1] += int(sw != g)
+            runs[3, i, np.uint64(run - 1)] += int(sw != g)
         above_y, here_y = here_y, above_y
         above_d, here_d = here_d, above_d
         above_a, here_a = here_a, above_a
     difference = np.zeros(n_levels)
-    for i in range(n_levels):
+    for g in range(n_levels):
         for k in range(1, 9):
-            difference[i] += scaled[i, k] / k
+            difference[g] += scaled[g, k] / k
     return pairs, runs, dependences, pixels, difference
 
 

@@ -39,8 +39,7 @@ def fastrad_on(case: Case) -> Callable[[], Features]:
                 feature_classes=classes, bin_width=bin_width, device="cpu"
             )
             values = fastrad.FeatureExtractor(settings).extract(image, mask)
-            # fastrad says firstorder:mean or firstorder_mean, pyradiomics firstorder_Mean
-            found |= {f"{name}_{k}".replace(":", "_").lower(): float(v) for k, v in values.items()}
+            found |= {f"{name}_{feature}": float(value) for feature, value in values.items()}
         return found
 
     return run
