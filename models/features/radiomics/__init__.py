@@ -12,6 +12,7 @@ terms; equality there is absolute, not relative.
 """
 
 from models.features.radiomics.batch import Item, Outcome, extract_many
+from models.features.radiomics.compilation import compile_kernels
 from models.features.radiomics.extract import extract
 from models.features.radiomics.names import FULL_851, WELL_POSED_479, names_of
 from models.features.radiomics.refusals import (
@@ -29,7 +30,6 @@ from models.features.radiomics.settings import (
     RadiomicsSettings,
     RadiomicsSettingsError,
 )
-from models.features.radiomics.compilation import compile_kernels
 
 __all__ = [
     "FULL_851",
