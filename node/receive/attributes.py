@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
@@ -15,7 +16,15 @@ from node.case import Code
 from node.errors import IntakeError
 
 # What pydicom raises when a value does not fit its VR; the value then counts as absent.
-_UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, struct.error)
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    NotImplementedError,
+    struct.error,
+    BytesLengthException,
+)
 _UID = re.compile(r"[0-9.]{1,64}")  # PS3.5 section 9.1, without its rule on leading zeros
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # NUL has no place in a PostgreSQL text
 

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
@@ -68,7 +69,7 @@ def read_header(path: Path) -> InstanceHeader:
         raise IntakeError("sequences are nested too deeply") from error
     except MemoryError as error:
         raise IntakeError("the header needs more memory than a header may") from error
-    except (OSError, EOFError, struct.error, ArithmeticError) as error:
+    except (OSError, EOFError, struct.error, ArithmeticError, BytesLengthException) as error:
         raise IntakeError(f"the data set cannot be read ({type(error).__name__})") from error
     except (ValueError, TypeError, AttributeError, LookupError, NotImplementedError) as error:
         raise IntakeError(f"the data set is damaged ({type(error).__name__})") from error

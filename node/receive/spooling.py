@@ -99,16 +99,18 @@ class SpoolingProvider(DIMSEServiceProvider):
         """Open a file that begins as PS3.10 section 7.1 says."""
         file = SpoolFile(self._spool, "" if self._has_room() else "the disk is nearly full")
         command = message.command_set
-        sop_class = str(command.get("AffectedSOPClassUID", ""))
-        sop_instance = str(command.get("AffectedSOPInstanceUID", ""))
-        if not (_PLAUSIBLE_UID.fullmatch(sop_class) and _PLAUSIBLE_UID.fullmatch(sop_instance)):
-            return file  # pynetdicom aborts over an invalid UID once the message is complete
         syntax = self.assoc._accepted_cx[cast("int", message.context_id)].transfer_syntax[0]  # noqa: SLF001 - it has no public list by id
         meta = create_file_meta(
-            sop_class_uid=UID(sop_class),
-            sop_instance_uid=UID(sop_instance),
+            sop_class_uid=_uid(command.get("AffectedSOPClassUID")),
+            sop_instance_uid=_uid(command.get("AffectedSOPInstanceUID")),
             transfer_syntax=syntax,
         )
         file.write(bytes(128) + b"DICM")
         write_file_meta_info(cast("Any", file), meta)  # it only writes
         return file
+
+
+def _uid(announced: object) -> UID:
+    """The announced UID, or a UID that no data set has: then the inbox notes the mismatch."""
+    text = str(announced)
+    return UID(text if _PLAUSIBLE_UID.fullmatch(text) else "0")
