@@ -1,0 +1,126 @@
+"""Make the shipped bundle: `python -m models.study.ship --out models/bundles/simulated`.
+
+Simulates a pretraining cohort, pretrains the slim backbone on it, simulates the study cohort with
+another seed (516 training and 78 external cases), and trains the bundle. Each stage leaves its
+result in the work folder and is skipped where that is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.backbone.pretrain import PretrainSettings, Samples, pretrain
+from models.backbone.weights import save_weights
+from models.features.deep import DeepSettings
+from models.imaging.preparation import ImagingSettings
+from models.simulation import write_cohort
+from models.study.card import Origin
+from models.study.pretraining import simulated_samples
+from models.study.train import train_bundle
+
+PRETRAINING_CASES, PRETRAINING_SEED = 1000, 70001
+STUDY_CASES, STUDY_SEED = 594, 516078
+TRAINING_SEED = 1
+VERSION = "1"
+
+Progress = Callable[[int, int], None]
+
+
+def ship(out: Path, work: Path, jobs: int, report: Callable[[str], Progress]) -> Path:
+    """Run every stage that has not left its result in `work`.
+
+    Args:
+        out: Folder of the bundle; its name is the bundle's name.
+        work: Folder of the intermediate results, about 3 GB.
+        jobs: Processes, 0 for one a core.
+        report: Gives the progress callback of a stage by the stage's name.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    backbone = work / "backbone.safetensors"
+    if not backbone.is_file():
+        samples = _samples(work, jobs, report("simulating the pretraining cohort"))
+        told = report("pretraining the backbone")
+        weights = pretrain(
+            samples, PretrainSettings(device="cpu"), progress=lambda done, of, _: told(done, of)
+        )
+        save_weights(weights, backbone)
+    cohort = work / "cohort"
+    if not (cohort / "clinical.csv").is_file():
+        write_cohort(STUDY_CASES, STUDY_SEED, cohort, jobs, report("simulating the study cohort"))
+    return train_bundle(
+        cohort,
+        out,
+        name=out.name,
+        version=VERSION,
+        backbone=backbone,
+        seed=TRAINING_SEED,
+        jobs=jobs,
+        origin=Origin(
+            cohort=(
+                f"{STUDY_CASES} simulated cases (models/simulation, seed {STUDY_SEED}): "
+                "site 1 for training, site 2 as external cohort."
+            ),
+            command=f"python -m models.study.ship --out models/bundles/{out.name}",
+            backbone=(
+                f"Slim 3D ResNet-18, pretrained on {PRETRAINING_CASES} other simulated cases "
+                f"(seed {PRETRAINING_SEED})."
+            ),
+        ),
+        progress=report("measuring and training"),
+    )
+
+
+def _samples(work: Path, jobs: int, progress: Progress) -> Samples:
+    kept = work / "samples.npz"
+    if kept.is_file():
+        with np.load(kept, allow_pickle=False) as archive:
+            return Samples(
+                crops=archive["crops"],
+                targets={
+                    name.removeprefix("target_"): archive[name]
+                    for name in archive.files
+                    if name.startswith("target_")
+                },
+                source=str(archive["source"]),
+            )
+    samples = simulated_samples(
+        PRETRAINING_CASES, PRETRAINING_SEED, ImagingSettings(), DeepSettings(), jobs or -1, progress
+    )
+    columns: dict[str, Any] = {f"target_{name}": v for name, v in samples.targets.items()}
+    np.savez(kept, crops=samples.crops, source=np.array(samples.source), **columns)
+    return samples
+
+
+def _reporter(stage: str) -> Progress:
+    """Tell stderr a stage's progress, at most once in ten seconds."""
+    last = [0.0]
+
+    def told(done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - last[0] > 10:
+            last[0] = now
+            sys.stderr.write(f"{stage}: {done} of {total}\n")
+
+    return told
+
+
+def main() -> None:
+    """Read the arguments and ship."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument("--work", type=Path, default=Path("data/ship"), help="working folder")
+    parser.add_argument("--jobs", type=int, default=0, help="processes, 0 for one a core")
+    chosen = parser.parse_args()
+    folder = ship(chosen.out, chosen.work, chosen.jobs, _reporter)
+    sys.stdout.write(f"{folder}\n")
+
+
+if __name__ == "__main__":
+    main()
