@@ -34,7 +34,7 @@ def coded_feature(feature: Feature, semantic: SemanticValue) -> ContentItem:
     Raises:
         TemplateError: If the value is a number, or one that the row does not know.
     """
-    if semantic.value is None or semantic.provenance == "not assessed":
+    if semantic.silent:
         return coded(feature.concept, feature.answer(None))
     if not isinstance(semantic.value, str):
         raise TemplateError(f"{feature.name} must be a word, got {semantic.value!r}")

@@ -60,7 +60,7 @@ def _values(lesion: LesionValues) -> Iterator[ContentItem]:
     if not isinstance(lesion.verdict, NotAssessed):
         yield probability(lesion.verdict.probability)
     for row, semantic in rows:
-        if row.kind == "number" and semantic.value is not None:
+        if row.kind == "number" and not semantic.silent:
             yield measured_feature(row, semantic)
     if isinstance(lesion.verdict, NotAssessed):
         yield from not_assessed(lesion.verdict)

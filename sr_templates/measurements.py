@@ -24,7 +24,7 @@ def probability(value: float) -> ContentItem:
 
 
 def measured_feature(feature: Feature, semantic: SemanticValue) -> ContentItem:
-    """Return the NUM of a measured feature, its derivation as a modifier.
+    """Return the NUM of a measured feature with derivation and provenance as modifiers.
 
     Args:
         feature: A row of kind "number".
@@ -36,6 +36,7 @@ def measured_feature(feature: Feature, semantic: SemanticValue) -> ContentItem:
     if not isinstance(semantic.value, int | float):
         raise TemplateError(f"{feature.name} must be a number, got {semantic.value!r}")
     item = number(feature.concept, semantic.value, feature.unit, feature.decimals)
+    modifiers = [coded("provenance", semantic.provenance, "HAS CONCEPT MOD")]
     if feature.derivation:
-        return modified(item, coded("derivation", feature.derivation, "HAS CONCEPT MOD"))
-    return item
+        modifiers.insert(0, coded("derivation", feature.derivation, "HAS CONCEPT MOD"))
+    return modified(item, *modifiers)

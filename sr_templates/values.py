@@ -46,6 +46,11 @@ class SemanticValue:
     def __post_init__(self) -> None:
         _check_share(f"confidence of {self.name}", self.confidence)
 
+    @property
+    def silent(self) -> bool:
+        """Nothing was measured or read."""
+        return self.value is None or self.provenance == "not assessed"
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:

@@ -130,7 +130,7 @@ def _assessment_remarks(found: Assessment) -> list[str]:
 
 def feature_value(semantic: SemanticValue) -> str:
     """Print the value of a semantic feature as the report's codes name it."""
-    if semantic.value is None or semantic.provenance == "not assessed":
+    if semantic.silent:
         return say("provenance", "not assessed")
     row = _row(semantic.name)
     if isinstance(semantic.value, str):
@@ -148,7 +148,7 @@ def feature_label(name: str) -> str:
 def feature_line(semantic: SemanticValue) -> str:
     """Return a semantic feature with its provenance and confidence in words."""
     label = feature_label(semantic.name)
-    if semantic.value is None or semantic.provenance == "not assessed":
+    if semantic.silent:
         return say("lesion", "feature_not_assessed", label=label)
     provenance = say("provenance", semantic.provenance)
     if semantic.confidence is not None:

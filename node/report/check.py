@@ -143,16 +143,19 @@ def _check_finding(group: Dataset, result: CaseResult, request: ReportRequest) -
 
 def _check_feature(items: list[Dataset], row: Feature, found: SemanticFinding, name: str) -> None:
     what = f"{name}: {row.name}"
-    if row.kind == "number":
-        numbers = [_number(item) for item in _named(items, code(row.concept))]
-        if found.value is None:
-            _require(numbers, [], what)
-        else:
-            _check_numbers(numbers, float(found.value), what)
-        return
     silent = found.value is None or found.provenance == "not assessed"
-    answer = row.answer(None if silent else str(found.value))
-    _check_code(items, code(row.concept), answer, what)
+    if row.kind == "code":
+        answer = row.answer(None if silent else str(found.value))
+        _check_code(items, code(row.concept), answer, what)
+    else:
+        numbers = [_number(item) for item in _named(items, code(row.concept))]
+        _require(len(numbers), 0 if silent else 1, f"{what}: how often it is said")
+        if found.value is not None and numbers:
+            _check_numbers(numbers, float(found.value), what)
+    for item in [] if silent else _named(items, code(row.concept)):
+        said = _named(_children(item), code("provenance"))
+        _require(len(said), 1, f"{what}: provenance")
+        _check_code(said, code("provenance"), code(found.provenance), what)
 
 
 def _check_frame(items: list[Dataset], result: CaseResult) -> None:

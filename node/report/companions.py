@@ -50,7 +50,8 @@ def _secondary_capture(request: ReportRequest, lesion: LesionValues, page: Summa
     dataset.InstanceNumber = page.number
     source = lesion.source
     image = Dataset() if source is None else request.images[source.sop_instance_uid]
-    dataset.BodyPartExamined = image.get("BodyPartExamined", "")
+    if image.get("BodyPartExamined"):
+        dataset.BodyPartExamined = image.BodyPartExamined
     dataset.Laterality = image.get("Laterality", "")
     dataset.PatientOrientation = ""
     dataset.ConversionType = "WSD"

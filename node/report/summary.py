@@ -91,7 +91,7 @@ def _draw_frame(canvas: Image.Image, draw: ImageDraw.ImageDraw, page: SummaryPag
         draw.text(middle, "No picture", font=font(28), fill=_MUTED, anchor="mm")
         return
     found = next((s for s in page.lesion.semantic if s.name == "maximum_diameter"), None)
-    label = "" if found is None or found.value is None else feature_value(found)
+    label = "" if found is None or found.silent else feature_value(found)
     draw_frame(canvas, box, picture, page.evidence.outline, page.evidence.diameter, label)
 
 
@@ -186,7 +186,7 @@ def _draw_table(draw: ImageDraw.ImageDraw, page: SummaryPage) -> None:
 def _draw_feature(
     draw: ImageDraw.ImageDraw, semantic: SemanticValue, left: int, right: int, top: int
 ) -> None:
-    silent = semantic.value is None or semantic.provenance == "not assessed"
+    silent = semantic.silent
     plain, strong = font(22), font(22, "bold")
     label = shortened(feature_label(semantic.name), 162, plain)
     draw.text((left, top + 7), label, font=plain, fill=_MUTED)

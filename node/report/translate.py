@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -22,7 +23,9 @@ from sr_templates.values import (
     SemanticValue,
 )
 
-ALGORITHM_NAME = "CRDL"
+ALGORITHM_NAME: Final = "CRDL"
+_SCHEME_LENGTH: Final = 16  # SH (PS3.5 section 6.2)
+_MEANING_LENGTH: Final = 64  # LO
 
 
 def report_values(request: ReportRequest) -> ReportValues:
@@ -150,10 +153,8 @@ def _anatomic_region(seg: Dataset, segment_number: int) -> Code | None:
     for segment in seg.get("SegmentSequence", ()):
         if segment.SegmentNumber == segment_number and segment.get("AnatomicRegionSequence"):
             item = segment.AnatomicRegionSequence[0]
-            parts = [
-                str(item.get(keyword) or "")
-                for keyword in ("CodingSchemeDesignator", "CodeValue", "CodeMeaning")
-            ]
-            if all(parts):
-                return Code(*parts)
+            scheme = str(item.get("CodingSchemeDesignator") or "")
+            value, meaning = str(item.get("CodeValue") or ""), str(item.get("CodeMeaning") or "")
+            if scheme and value and meaning and len(scheme) <= _SCHEME_LENGTH:
+                return Code(scheme, value, meaning[:_MEANING_LENGTH])
     return None

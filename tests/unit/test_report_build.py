@@ -216,6 +216,15 @@ def test_the_anatomic_region_of_the_segment_is_the_finding_site() -> None:
     assert "Thigh" in str(sr_of(request))
 
 
+def test_a_region_that_no_code_can_hold_gives_way_to_soft_tissue() -> None:
+    request = a_request()
+    region = Dataset()
+    region.CodeValue, region.CodingSchemeDesignator = "1", ""
+    region.CodeMeaning = "Somewhere"
+    request.seg.SegmentSequence[0].AnatomicRegionSequence = [region]
+    assert "Soft tissue" in str(sr_of(request))
+
+
 def test_a_finding_without_class_is_refused() -> None:
     result = a_result(an_image())
     broken = replace(result, finding=replace(result.finding, malignancy=None))

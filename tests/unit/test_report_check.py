@@ -46,6 +46,11 @@ def another_boundary(dataset: Dataset) -> None:
     items(dataset, "112007")[0].ConceptCodeSequence[0].CodeValue = "260409000"
 
 
+def another_provenance(dataset: Dataset) -> None:
+    boundary = items(dataset, "112007")[0]
+    items(boundary, "PROVENANCE")[0].ConceptCodeSequence[0].CodeValue = "READ"
+
+
 def a_diameter_in_centimetres(dataset: Dataset) -> None:
     measured = items(dataset, "81827009")[0].MeasuredValueSequence[0]
     measured.NumericValue, measured.FloatingPointValue = "3.2", 3.204
@@ -111,6 +116,7 @@ def a_lost_group(dataset: Dataset) -> None:
         a_shown_number_that_differs,
         another_class,
         another_boundary,
+        another_provenance,
         a_diameter_in_centimetres,
         another_reason,
         another_frame,

@@ -186,6 +186,25 @@ def test_a_feature_without_a_row_is_still_said_in_words(
     assert "Skin distance: 4.2 mm (measured from the image)" in texts(report)
 
 
+def test_provenance_hangs_below_each_feature_as_a_code(a_report: ReportValues) -> None:
+    said = {
+        item.name.meaning: child.ConceptCodeSequence[0].CodeValue
+        for item in items(measurement_report(a_report))
+        for child in item.get("ContentSequence", ())
+        if child.get("ValueType") == "CODE" and child.name.value == "PROVENANCE"
+    }
+    assert said == {"Diameter": "MEASURED", "Border definition": "READ"}
+
+
+def test_a_number_that_was_not_assessed_is_not_said(
+    a_report: ReportValues, a_lesion: LesionValues
+) -> None:
+    silent = (SemanticValue("maximum_diameter", None, "mm", "not assessed"),)
+    report = replace(a_report, lesions=(replace(a_lesion, semantic=silent),))
+    assert "Max. diameter: not assessed" in texts(report)
+    assert all(item.name.meaning != "Diameter" for item in items(measurement_report(report)))
+
+
 def test_a_refusal_has_no_probability_and_a_coded_reason(a_report: ReportValues) -> None:
     report = with_verdict(a_report, NotAssessed("no-calibration", "Export the image again."))
     (group, _) = read(report).get_planar_roi_measurement_groups(tracking_uid="2.25.10")
