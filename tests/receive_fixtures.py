@@ -184,7 +184,7 @@ class Desk:
 
     def spooled(self) -> list[Path]:
         """What lies in the spool."""
-        return list(self.blobs.spool.iterdir())
+        return [path for path in self.blobs.spool.rglob("*") if path.is_file()]
 
 
 def a_desk_in(folder: Path, parser: HeaderParser, **node: Any) -> Desk:

@@ -63,9 +63,12 @@ class Announced:
         Raises:
             MismatchError: If the data set says something else.
         """
-        for keyword in self.__slots__:
-            claim = getattr(self, keyword)
-            if claim and claim != getattr(header, keyword):
+        for keyword, claim, found in (
+            ("SOPClassUID", self.sop_class_uid, header.sop_class_uid),
+            ("SOPInstanceUID", self.sop_instance_uid, header.sop_instance_uid),
+            ("StudyInstanceUID", self.study_instance_uid, header.study_instance_uid),
+        ):
+            if claim and claim != found:
                 raise MismatchError(f"the data set's {keyword} is not the announced one")
 
 
@@ -102,7 +105,7 @@ class Inbox:
         """Take over one instance; when this returns it survives a power loss.
 
         Args:
-            spooled: A closed Part 10 file in the blob store's spool; it is gone afterwards.
+            spooled: A closed Part 10 file within the blob store's spool; it is gone afterwards.
             source: Who sent it, for the audit.
             association_id: The association that it came over, if any.
             announced: What it has to be.

@@ -22,6 +22,7 @@ from node.errors import ConfigurationError
 from node.receive.associations import AssociationLog
 from node.receive.handlers import Handlers
 from node.receive.inbox import Inbox
+from node.receive.spool_file import own_spool
 from node.receive.transport import (
     MAXIMUM_PDU_BYTES,
     PDU_DEADLINE_S,
@@ -43,8 +44,8 @@ _VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 annex A: C-ECHO
 class Receiver:
     """Listens for associations; `start`, then `stop`.
 
-    `name` stays the same over restarts: associations that a killed receiver of this name left
-    open are closed at the start.
+    `name` (letters, digits, - and _) stays the same over restarts and differs between receivers:
+    associations and spool files that a killed receiver of this name left are cleared at the start.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Receiver:
         self._settings = settings
         self._inbox = inbox
         self._associations = AssociationLog(engine, trail, name)
+        self._name = name
         self._handlers = Handlers(settings.node, inbox, self._associations)
         self._pdu_deadline_s = pdu_deadline_s
         self._server: GuardedServer | None = None
@@ -75,10 +77,8 @@ class Receiver:
             ConfigurationError: If the address cannot be bound or TLS cannot be set up.
         """
         node = self._settings.node
-        leftovers = self._associations.close_leftovers()
-        swept = self._inbox.blobs.sweep_spool()
-        if leftovers or swept:
-            _LOG.info("closed %d associations, removed %d spool files", leftovers, swept)
+        if leftovers := self._associations.close_leftovers():
+            _LOG.info("closed %d associations of a killed receiver", leftovers)
         if not node.calling_ae_titles:
             _LOG.warning("node.calling_ae_titles is empty: any calling AE title is admitted")
         try:
@@ -141,7 +141,7 @@ class Receiver:
             server_class=GuardedServer,
             request_handler=GuardedRequestHandler,
             settings=ServerSettings(
-                spool=self._inbox.blobs.spool,
+                spool=own_spool(self._inbox.blobs.spool, self._name),
                 has_room=self._inbox.room.has_disk,
                 on_end=self._handlers.on_end,
                 pdu_deadline_s=self._pdu_deadline_s,

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final, Self
 
 MAXIMUM_INSTANCE_BYTES: Final = 4 << 30
 _BUFFER_BYTES = 1 << 20
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def own_spool(spool: Path, name: str) -> Path:
+    """Return a folder of the spool that belongs to one process, empty.
+
+    What lies in it was left by a killed predecessor and was never acknowledged. A process never
+    clears the folders of others: their files may be arriving.
+
+    Args:
+        spool: The spool of the blob store.
+        name: Names the process, the same over restarts: letters, digits, - and _.
+
+    Raises:
+        ValueError: If the name is another.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"no name for a folder: {name!r}")
+    folder = spool / name
+    folder.mkdir(exist_ok=True)
+    for leftover in folder.iterdir():
+        leftover.unlink(missing_ok=True)
+    return folder
 
 
 class SpoolFile:

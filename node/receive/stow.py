@@ -20,7 +20,7 @@ from node.receive.multipart import (
     PartEnd,
     parse_content_type,
 )
-from node.receive.spool_file import SpoolFile
+from node.receive.spool_file import SpoolFile, own_spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,11 @@ class StowResult:
 
 
 class StowService:
-    """Takes store requests into the inbox."""
+    """Takes store requests into the inbox; `name` as of a `Receiver`."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, name: str = "stow") -> None:
         self._inbox = inbox
+        self._spool = own_spool(inbox.blobs.spool, name)
 
     async def store(
         self, body: AsyncIterator[bytes], content_type: str, source: str, study: str = ""
@@ -82,7 +83,7 @@ class StowService:
                     match event:
                         case PartBegin(headers):
                             _require_dicom(headers.get("content-type", "application/dicom"))
-                            file = SpoolFile(self._inbox.blobs.spool)
+                            file = SpoolFile(self._spool)
                         case PartData(data) if file is not None:
                             file.write(data)
                         case PartEnd() if file is not None:
