@@ -1,11 +1,8 @@
-"""The receiver with real senders: dcmtk, pynetdicom, and some that mean harm."""
+"""The receiver with honest senders: dcmtk and pynetdicom, every class and syntax."""
 
 from __future__ import annotations
 
-import io
 import socket
-import ssl
-import struct
 import subprocess
 import sys
 import threading
@@ -16,7 +13,6 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread, examples
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     HTJ2K,
@@ -34,8 +30,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from pynetdicom import AE, Association, build_context
-from pynetdicom.presentation import PresentationContext
+from pynetdicom import build_context
 from sqlalchemy import insert
 
 from node.audit import tables
@@ -55,13 +50,16 @@ from tests.receive_fixtures import (
     a_desk_in,
     a_segmentation,
     a_source,
-    an_associate_request,
     an_ultrasound,
-    closed_within,
     derived_from,
     encoded,
     listening,
     written,
+)
+from tests.receive_peers import (
+    associate,
+    send,
+    wait_for,
 )
 
 ENCAPSULATED = (
@@ -101,21 +99,6 @@ def a_desk_with(tmp_path: Path, a_parser: HeaderParser) -> Callable[..., Desk]:
     return lambda **node: a_desk_in(tmp_path, a_parser, **node)
 
 
-def associate(
-    address: tuple[str, int],
-    *contexts: PresentationContext,
-    calling: str = "TEST",
-    called: str = "CRDL",
-    tls: ssl.SSLContext | None = None,
-) -> Association:
-    """Open an association with pynetdicom."""
-    entity = AE(calling)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
-    entity.requested_contexts = list(contexts) or [build_context(US, ExplicitVRLittleEndian)]
-    tls_args = (tls, "localhost") if tls else None
-    return entity.associate(*address, ae_title=called, tls_args=tls_args)
-
-
 def encapsulated(transfer_syntax: str) -> bytes:
     """Return a US whose pixel data is one fragment that no decoder has to like."""
     dataset = an_ultrasound()
@@ -123,12 +106,6 @@ def encapsulated(transfer_syntax: str) -> bytes:
     dataset.PixelData = encapsulate([fragment])
     dataset["PixelData"].is_undefined_length = True
     return encoded(dataset, transfer_syntax)
-
-
-def send(association: Association, path: Path) -> int:
-    """Send a file; return the status of the answer."""
-    answer = association.send_c_store(dcmread(path))
-    return int(answer.Status) if answer else -1
 
 
 @pytest.mark.peers
@@ -228,209 +205,6 @@ def test_an_aborted_association_is_recorded_as_aborted(
     assert a_desk.rows("SELECT event FROM ledger_association ORDER BY id")[1] == ("aborted",)
 
 
-@pytest.mark.parametrize(
-    ("settings", "calling", "called", "source_and_reason"),
-    [
-        ({}, "TEST", "WRONG", (1, 7)),
-        ({"calling_ae_titles": ("SCANNER",)}, "TEST", "CRDL", (1, 3)),
-        ({}, "<blank>", "CRDL", (1, 3)),
-    ],
-)
-def test_who_is_not_admitted_is_told_why_and_recorded(
-    a_desk_with: Callable[..., Desk],
-    settings: dict[str, Any],
-    calling: str,
-    called: str,
-    source_and_reason: tuple[int, int],
-) -> None:
-    desk = a_desk_with(**settings)
-    with listening(desk) as address:
-        association = associate(address, calling=calling, called=called)
-        assert association.is_rejected
-        answer = association.acceptor.primitive
-        assert answer is not None
-        assert (answer.result_source, answer.diagnostic) == source_and_reason
-        wait_for(lambda: desk.rows("SELECT 1 FROM ledger_association"))
-    assert desk.rows("SELECT event FROM ledger_association") == [("rejected",)]
-    assert desk.rows("SELECT id FROM association") == []
-
-
-def test_a_blank_calling_title_is_admitted_if_so_configured(
-    a_desk_with: Callable[..., Desk],
-) -> None:
-    with listening(a_desk_with(allow_blank_calling_ae=True)) as address:
-        for title in ("", "\0" * 16):
-            with socket.create_connection(address) as connection:
-                connection.sendall(an_associate_request(calling=title))
-                connection.settimeout(5)
-                assert connection.recv(1) == b"\x02"  # A-ASSOCIATE-AC, PS3.8 section 9.3.3
-
-
-def test_a_blank_calling_title_is_rejected_rather_than_aborted(
-    a_desk: Desk, a_receiver: tuple[str, int]
-) -> None:
-    with socket.create_connection(a_receiver) as connection:
-        connection.sendall(an_associate_request(calling=""))
-        connection.settimeout(5)
-        answer = connection.recv(10)
-    # A-ASSOCIATE-RJ: permanent, by the user, calling AE title not recognized (PS3.8 table 9-21)
-    assert (answer[0], answer[7:10]) == (3, b"\x01\x01\x03")
-    wait_for(lambda: a_desk.rows("SELECT 1 FROM ledger_association WHERE event = 'rejected'"))
-
-
-def test_an_allowed_title_is_admitted(a_desk_with: Callable[..., Desk]) -> None:
-    with listening(a_desk_with(calling_ae_titles=("SCANNER",))) as address:
-        association = associate(address, calling="SCANNER")
-        assert association.is_established
-        association.release()
-
-
-def test_a_full_disk_answers_out_of_resources(
-    a_desk_with: Callable[..., Desk], tmp_path: Path
-) -> None:
-    desk = a_desk_with(minimum_free_mib=1 << 40)
-    with listening(desk) as address:
-        association = associate(address)
-        assert send(association, written(tmp_path, an_ultrasound())) == 0xA700
-        association.release()
-    assert desk.standings() == []
-    assert desk.spooled() == []
-
-
-def test_a_data_set_that_is_another_instance_is_a_mismatch(
-    a_desk: Desk, a_receiver: tuple[str, int]
-) -> None:
-    association = associate(a_receiver)
-    dataset = announced_as(an_ultrasound(), "1.2.3.99")
-    answer = association.send_c_store(dataset)
-    assert answer.Status == 0xA900
-    assert "SOPInstanceUID" in answer.ErrorComment
-    association.release()
-    assert a_desk.events() == ["refused"]
-
-
-def announced_as(dataset: Dataset, uid: str) -> Dataset:
-    """Return a data set that pynetdicom announces under another UID than it holds."""
-
-    class Liar(Dataset):
-        @property
-        def SOPInstanceUID(self) -> str:  # noqa: N802 - DICOM's keyword
-            return uid
-
-    liar = Liar(dataset)
-    liar.file_meta = dcmread_meta(dataset)
-    return liar
-
-
-def dcmread_meta(dataset: Dataset) -> Any:
-    """Return the File Meta Information that the data set gets when written."""
-    return dcmread(io.BytesIO(encoded(dataset))).file_meta
-
-
-def test_a_broken_off_transfer_leaves_no_file_and_no_row(
-    a_desk: Desk, a_receiver: tuple[str, int]
-) -> None:
-    with socket.create_connection(a_receiver) as connection:
-        connection.sendall(an_associate_request())
-        connection.settimeout(5)
-        connection.recv(4096)
-        connection.sendall(a_store_command("1.2.3.4.5") + a_fragment(bytes(5000), last=False))
-        wait_for(a_desk.spooled)
-    wait_for(lambda: not a_desk.spooled())
-    assert a_desk.standings() == []
-
-
-def a_store_command(uid: str) -> bytes:
-    """Return the P-DATA-TF of a C-STORE-RQ on context 3 (PS3.7 section 9.3.1)."""
-
-    def element(number: int, value: bytes) -> bytes:
-        padded = value + b"\0" * (len(value) % 2)
-        return struct.pack("<HHL", 0, number, len(padded)) + padded
-
-    body = element(0x0002, US.encode()) + element(0x0100, struct.pack("<H", 1))
-    body += element(0x0110, struct.pack("<H", 7)) + element(0x0700, struct.pack("<H", 0))
-    body += element(0x0800, struct.pack("<H", 1)) + element(0x1000, uid.encode())
-    command = element(0x0000, struct.pack("<L", len(body))) + body
-    return a_pdv(command, 0x03)
-
-
-def a_fragment(data: bytes, *, last: bool) -> bytes:
-    """Return the P-DATA-TF of a piece of a data set on context 3."""
-    return a_pdv(data, 0x02 if last else 0x00)
-
-
-def a_pdv(data: bytes, control: int) -> bytes:
-    pdv = struct.pack(">LBB", len(data) + 2, 3, control) + data
-    return struct.pack(">BxL", 4, len(pdv)) + pdv
-
-
-@pytest.mark.parametrize("uid", ["../../../tmp/evil", "/etc/passwd", "1.2\0/x"])
-def test_a_uid_that_is_a_path_writes_nothing_anywhere(
-    a_desk: Desk, a_receiver: tuple[str, int], uid: str
-) -> None:
-    data = encoded(an_ultrasound())
-    body = data[132 + 12 + struct.unpack("<L", data[140:144])[0] :]
-    with socket.create_connection(a_receiver) as connection:
-        connection.sendall(an_associate_request())
-        connection.settimeout(5)
-        connection.recv(4096)
-        connection.sendall(a_store_command(uid) + a_fragment(body, last=True))
-        answer = connection.recv(4096)
-    assert answer[:1] == b"\x07" or struct.pack("<H", 0xA900) in answer  # A-ABORT, or a refusal
-    wait_for(lambda: not a_desk.spooled())
-    assert a_desk.standings() == []
-
-
-@pytest.mark.parametrize(
-    "attack",
-    [
-        b"GET / HTTP/1.1\r\n\r\n",
-        bytes(range(256)) * 8,
-        struct.pack(">BxL", 1, 1 << 30) + bytes(1000),
-        struct.pack(">BxL", 4, 0xFFFFFFFF),
-        an_associate_request()[:50],
-    ],
-    ids=["http", "noise", "a 1 GB header", "a 4 GB header", "half a request"],
-)
-def test_a_hostile_peer_is_dropped_and_the_next_sender_served(
-    a_desk: Desk, tmp_path: Path, attack: bytes
-) -> None:
-    with listening(a_desk, pdu_deadline_s=1.0) as address:
-        with socket.create_connection(address) as connection:
-            connection.sendall(attack)
-            assert closed_within(connection, 6)
-        association = associate(address)
-        assert send(association, written(tmp_path, an_ultrasound())) == 0x0000
-        association.release()
-
-
-def test_a_sender_of_single_bytes_is_dropped_at_the_deadline(a_desk: Desk) -> None:
-    with listening(a_desk, pdu_deadline_s=1.0) as address:
-        started = time.monotonic()
-        with socket.create_connection(address) as connection:
-            try:
-                for byte in an_associate_request():
-                    connection.sendall(bytes([byte]))
-                    time.sleep(0.05)
-            except OSError:
-                pass
-            assert closed_within(connection, 6)
-        assert time.monotonic() - started < 5
-
-
-def test_command_sets_without_end_are_aborted(a_receiver: tuple[str, int]) -> None:
-    with socket.create_connection(a_receiver) as connection:
-        connection.sendall(an_associate_request())
-        connection.settimeout(5)
-        connection.recv(4096)
-        try:
-            for _ in range(40):
-                connection.sendall(a_pdv(bytes(10_000), 0x01))
-        except OSError:
-            return
-        assert closed_within(connection, 5)
-
-
 def test_a_restart_closes_what_a_killed_receiver_left(a_desk: Desk) -> None:
     with a_desk.engine.begin() as connection:
         for identity, receiver in (("dead", "receiver"), ("alive", "another")):
@@ -480,58 +254,6 @@ def test_a_port_in_use_is_said_in_one_line(a_desk_with: Callable[..., Desk]) -> 
         receiver = Receiver(desk.settings, desk.inbox, desk.engine, Trail("receive"))
         with pytest.raises(ConfigurationError, match=r"cannot listen on 127\.0\.0\.1"):
             receiver.start()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 8) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def a_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a self-signed certificate for localhost and its key."""
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
-
-
-def test_over_tls_an_instance_arrives_and_plain_peers_hold_up_nobody(
-    a_desk: Desk, tmp_path: Path
-) -> None:
-    require("openssl")
-    certificate, key = a_certificate(tmp_path)
-    tls = a_desk.settings.tls.model_copy(update={"certificate": certificate, "key": key})
-    settings = a_desk.settings.model_copy(update={"tls": tls})
-    receiver = Receiver(settings, a_desk.inbox, a_desk.engine, Trail("receive"))
-    address = receiver.start()
-    try:
-        client = ssl.create_default_context(cafile=certificate)
-        with socket.create_connection(address):  # silent: it never shakes hands
-            association = associate(address, tls=client)
-            assert send(association, written(tmp_path, an_ultrasound())) == 0x0000
-            association.release()
-    finally:
-        receiver.stop(drain_s=5)
-    assert a_desk.standings() == ["current"]
-
-
-def test_missing_tls_files_are_a_configuration_error(a_desk: Desk, tmp_path: Path) -> None:
-    missing = tmp_path / "none.pem"
-    tls = a_desk.settings.tls.model_copy(update={"certificate": missing, "key": missing})
-    settings = a_desk.settings.model_copy(update={"tls": tls})
-    receiver = Receiver(settings, a_desk.inbox, a_desk.engine, Trail("receive"))
-    with pytest.raises(ConfigurationError, match="tls"):
-        receiver.start()
 
 
 def test_receiving_loads_no_library_of_the_models() -> None:
