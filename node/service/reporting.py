@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from pydicom import Dataset, dcmread
 
+from models.bundle import Bundle
 from node.case import CaseResult
 from node.config import ReportSettings
 from node.jobs.stages import AssessmentRequest, ReportObject
@@ -38,7 +39,7 @@ def make_report(
                 version=bundle.version,
                 sha256=bundle.sha256,
                 simulated=bundle.simulated,
-                population=population_in_words(bundle.description.population),
+                population=_population(bundle),
                 prevalence=bundle.prevalence,
             ),
             uids=_uids(request, results, bundle.sha256),
@@ -68,6 +69,12 @@ def make_report(
         )
         for index, thing in enumerate(objects)
     )
+
+
+def _population(bundle: Bundle) -> str:
+    counts = bundle.description.population
+    origin = "simulated cases" if bundle.simulated else "cases"
+    return f"{counts['cases']} {origin}, {counts['malignant']} malignant"
 
 
 def _kind(index: int, kind: str) -> str:

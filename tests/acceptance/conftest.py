@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
+
 from tests.node_process import RunningNode, a_node
 from tests.peers import Orthanc, orthanc
 

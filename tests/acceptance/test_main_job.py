@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deploy.demo.studies import real_studies
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
+
+from deploy.demo.studies import real_studies
 from tests.acceptance.conftest import SC, SR, Site
 from tests.acceptance.studies import SentStudy, a_study
 from tests.node_process import crdl
@@ -57,11 +58,8 @@ def job_of(site: Site, seg_uid: str, timeout_s: float = 60) -> dict[str, Any]:
 
 def text_of(report: Dataset) -> str:
     """The texts and codes of a content tree, a line an item."""
-    lines = []
-    for item in report.iterall():
-        if item.keyword in {"TextValue", "CodeMeaning", "NumericValue"}:
-            lines.append(str(item.value))
-    return "\n".join(lines)
+    keywords = {"TextValue", "CodeMeaning", "NumericValue"}
+    return "\n".join(str(item.value) for item in report.iterall() if item.keyword in keywords)
 
 
 @pytest.mark.parametrize("order", ["images first", "SEG first"])

@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 from pydicom import dcmread
+
+from node.deliver.send import send_files
+from node.errors import DeliveryError
 from tests.acceptance.conftest import SR
 from tests.acceptance.studies import SentStudy, a_study
 from tests.node_process import RunningNode, a_node, start, write_config
 from tests.peers import Orthanc, orthanc
-
-from node.deliver.send import send_files
-from node.errors import DeliveryError
 
 pytestmark = pytest.mark.peers
 
