@@ -50,23 +50,32 @@ class HeaderParser:
             # Only the thread that holds the child restarts it, so a crash costs one restart.
             self._idle.put(child)
 
-    def warm_up(self) -> None:
-        """Start every idle child now instead of at the first instance."""
-        taken = []
-        while not self._idle.empty():
-            taken.append(self._idle.get())
-        for child in taken:
+    def launch(self) -> None:
+        """Start the idle children without waiting, so that the first instance is not late."""
+        for child in self._take_idle():
             child.launch()
-        for child in taken:
+            self._idle.put(child)
+
+    def warm_up(self) -> None:
+        """Start the idle children and wait until they are ready."""
+        self.launch()
+        for child in self._take_idle():
             child.ready()
             self._idle.put(child)
 
+    def _take_idle(self) -> list[_Child]:
+        taken = []
+        while not self._idle.empty():
+            taken.append(self._idle.get())
+        return taken
+
     def close(self) -> None:
         """End the children that are idle; call it when no thread reads any more."""
-        while not self._idle.empty():
-            self._idle.get().stop()
+        for child in self._take_idle():
+            child.stop()
 
     def __enter__(self) -> Self:
+        self.launch()
         return self
 
     def __exit__(self, *_: object) -> None:
