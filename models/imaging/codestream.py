@@ -11,6 +11,8 @@ import struct
 
 _JPEG_START = b"\xff\xd8"
 _J2K_START = b"\xff\x4f\xff\x51"
+_END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+_PADDING = 16
 _JP2_BOX = b"\x00\x00\x00\x0cjP  "
 # SOF0-SOF15 without DHT (C4), JPG (C8) and DAC (CC), and JPEG-LS's SOF55 (F7).
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
@@ -36,6 +38,15 @@ def codestream_size(frame: bytes) -> tuple[int, int] | None:
     if frame.startswith(_J2K_START):
         return _j2k_size(frame)
     return None
+
+
+def ends_whole(frame: bytes) -> bool:
+    """Whether a frame with a codestream carries its end marker.
+
+    Lenient decoders fill what a truncated codestream lacks with grey; a lesion must not be
+    measured there.
+    """
+    return _END in frame[-_PADDING:]
 
 
 def _j2k_size(frame: bytes) -> tuple[int, int] | None:

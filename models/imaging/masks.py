@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from models.imaging.decoders import DECODER_FAILURES, decode_array
 from models.imaging.errors import (
     EmptyMaskError,
     MalformedSegmentationError,
     UndecodablePixelsError,
 )
-from models.imaging.read import DECODER_FAILURES, check_budget, decode_array, number_of_frames
+from models.imaging.read import check_budget, number_of_frames
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"

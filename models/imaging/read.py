@@ -11,8 +11,6 @@ Decisions:
 
 from __future__ import annotations
 
-import struct
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +18,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset, uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.pixels.utils import pixel_array
 
-from models.imaging.codestream import codestream_size
+from models.imaging.codestream import codestream_size, ends_whole
+from models.imaging.decoders import DECODER_FAILURES, decode_array
 from models.imaging.errors import (
     FrameNumberError,
     PixelBudgetError,
@@ -36,20 +34,6 @@ DEFAULT_MAX_PIXELS = 1 << 25
 
 VIDEO_TRANSFER_SYNTAXES = frozenset(uid.MPEGTransferSyntaxes)
 """MPEG-2, MPEG-4 and HEVC (PS3.5 sections 8.2.5 to 8.2.11)."""
-
-DECODER_FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What pydicom and its plugins raise on pixel data that cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +112,6 @@ def number_of_frames(dataset: Dataset) -> int:
     return int(value) if value not in (None, "") else 1
 
 
-def decode_array(dataset: Dataset, index: int) -> NDArray[np.generic]:
-    """Return frame `index` (0-based) as stored, YBR as RGB, without the decoders' warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return np.asarray(pixel_array(dataset, index=index))
-
-
 def check_budget(pixels: int, max_pixels: int) -> None:
     """Raise PixelBudgetError where `pixels` is over `max_pixels`."""
     if pixels > max_pixels:
@@ -167,6 +144,8 @@ def _check_sizes(
     declared = codestream_size(encoded)
     if declared is None:
         return
+    if not ends_whole(encoded):
+        raise UndecodablePixelsError(f"Frame {frame_number} is truncated")
     check_budget(declared[0] * declared[1], max_pixels)
     if declared != (rows, columns):
         raise UndecodablePixelsError(
@@ -179,10 +158,10 @@ def _decode(dataset: Dataset, index: int) -> tuple[NDArray[np.generic], int]:
     pixels = decode_array(dataset, index)
     photometric = str(dataset.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
-        return _to_eight_bits(np.asarray(apply_color_lut(pixels, dataset))[..., :3]), 8
+        colours = np.asarray(apply_color_lut(pixels, dataset))[..., :3]
+        return _to_eight_bits(colours, 8 * colours.dtype.itemsize), 8
     if pixels.ndim == 3:
-        bits = int(dataset.BitsStored)
-        return _to_eight_bits(pixels) if bits > 8 else pixels.astype(np.uint8), 8
+        return _to_eight_bits(pixels, int(dataset.BitsStored)), 8
     bits = int(dataset.BitsStored)
     if int(dataset.get("PixelRepresentation", 0)) == 1:
         # Grey values of ultrasound are unsigned (PS3.3 section C.8.5.6); signed ones are shifted.
@@ -192,11 +171,15 @@ def _decode(dataset: Dataset, index: int) -> tuple[NDArray[np.generic], int]:
     return pixels.astype(np.uint8 if bits <= 8 else np.uint32 if bits > 16 else np.uint16), bits
 
 
-def _to_eight_bits(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Keep the upper eight bits of 16-bit colour; palettes store white as 0xFF00 or 0xFFFF."""
+def _to_eight_bits(pixels: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
+    """Keep the upper eight of a colour sample's bits.
+
+    Palettes store white as 0xFF00 or 0xFFFF. Samples that never leave the lower eight bits were
+    written as 8-bit values in a wider word, and stay.
+    """
     values = np.asarray(pixels)
-    if values.dtype.itemsize > 1 and values.max(initial=0) > 255:
-        values = np.right_shift(values, 8)
+    if bits > 8 and values.max(initial=0) > 255:
+        values = np.right_shift(values, bits - 8)
     return values.astype(np.uint8)
 
 

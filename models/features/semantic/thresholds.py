@@ -56,7 +56,7 @@ class Cut:
 class SemanticThresholds:
     """One cut a classified feature.
 
-    The defaults were learned on a simulated cohort; a bundle carries its own.
+    The defaults were learned on 120 simulated lesions; a bundle carries its own.
 
     Attributes:
         morphology: On the irregularity; irregular above.
@@ -65,10 +65,10 @@ class SemanticThresholds:
         flow_grade: On the flow fraction; 2-3 above.
     """
 
-    morphology: Cut = Cut(0.12, 40.0)
-    boundary: Cut = Cut(20.0, -0.2)
-    internal_echo: Cut = Cut(12.0, 0.4)
-    flow_grade: Cut = Cut(0.03, 120.0)
+    morphology: Cut = Cut(0.146, 17.8)
+    boundary: Cut = Cut(1.74, -1.16)
+    internal_echo: Cut = Cut(14.3, 0.148)
+    flow_grade: Cut = Cut(0.030, 40.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON or TOML."""

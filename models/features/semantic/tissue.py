@@ -142,9 +142,10 @@ def _depth_profiles(
     sector = np.minimum((turn * _SECTORS).astype(np.intp), _SECTORS - 1)
     cell = sector * _BINS + layer[near]
     size = _SECTORS * _BINS
-    total = np.bincount(cell, weights=grey[near], minlength=size)
-    count = np.bincount(cell, minlength=size)
-    return total.reshape(_SECTORS, _BINS), count.reshape(_SECTORS, _BINS)
+    total = np.bincount(cell, weights=grey[near], minlength=size).astype(np.float64)
+    count = np.bincount(cell, minlength=size).astype(np.intp)
+    shape = (_SECTORS, _BINS)
+    return np.asarray(total.reshape(shape)), np.asarray(count.reshape(shape))
 
 
 def _band_mean(
