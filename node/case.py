@@ -277,6 +277,7 @@ class Evidence:
         influences: The most influential features: (name, signed contribution).
         out_of_distribution: The case lies outside what the bundle was trained on.
         prior_shift: The prevalence that was applied instead of the training one, if any.
+        device_note: Why the backbone did not run where it was asked to; "" where it did.
     """
 
     frame: FrameReference | None
@@ -289,6 +290,7 @@ class Evidence:
     influences: tuple[tuple[str, float], ...] = ()
     out_of_distribution: bool = False
     prior_shift: float | None = None
+    device_note: str = ""
     inferred: bool = False
 
 

@@ -90,6 +90,7 @@ def _algorithm(values: ReportValues) -> Iterator[ContentItem]:
 def _parameters(algorithm: AlgorithmValues, values: ReportValues) -> Iterator[str]:
     yield f"bundle: {algorithm.bundle_name} {algorithm.version}"
     yield f"bundle SHA-256: {algorithm.bundle_sha256}"
+    yield f"feature settings SHA-256: {algorithm.settings_sha256}"
     yield f"training data: {algorithm.population.rstrip('.')}"
     yield f"training prevalence: {algorithm.prevalence!r}"
     for lesion in values.lesions:

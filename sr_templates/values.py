@@ -128,12 +128,16 @@ class LesionValues:
 
 @dataclass(frozen=True, slots=True)
 class AlgorithmValues:
-    """The algorithm and the bundle that answered (TID 4019)."""
+    """The algorithm and the bundle that answered (TID 4019).
+
+    `settings_sha256` is the hash of how every feature was measured.
+    """
 
     name: str
     version: str
     bundle_name: str
     bundle_sha256: str
+    settings_sha256: str
     simulated: bool
     population: str
     prevalence: float

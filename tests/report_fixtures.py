@@ -183,7 +183,7 @@ def a_request(
         seg=a_seg(shown, len(said)),
         images={shown.SOPInstanceUID: shown},
         bundle=ReportedBundle(
-            "simulated", "1.0.0", SHA256, True, "516 simulated cases, two vendors", 0.384
+            "simulated", "1.0.0", SHA256, "e5" * 32, True, "516 simulated cases, two vendors", 0.384
         ),
         uids=a_uid,
         when=datetime(2025, 9, 10, 12, 0, 0, tzinfo=UTC),

@@ -114,6 +114,16 @@ class Assessor:
                 return  # cancelled while it ran
             for result in made.results:
                 self._store_finding(connection, job, result.finding.to_json())
+                if result.evidence.device_note:
+                    self.trail.record(
+                        connection,
+                        "finding",
+                        "device-fallback",
+                        result.case.name,
+                        {"device": result.finding.device, "note": result.evidence.device_note},
+                        study=job.study_instance_uid,
+                        patient=job.patient_id,
+                    )
             ids = [
                 self._store_report(connection, job, thing, blob)
                 for thing, blob in zip(made.objects, blobs, strict=True)

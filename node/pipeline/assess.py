@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,6 +164,7 @@ class Pipeline:
         )
         ends = np.array(extraction.measurements.diameter_ends)[:, ::-1]
         evidence = _evidence(case, sight, ends, score, self.prior)
+        evidence = replace(evidence, device_note=extraction.device_note)
         return CaseResult(case, finding, evidence)
 
     def _refused(

@@ -20,6 +20,7 @@ class ReportedBundle:
 
     Attributes:
         sha256: Of the bundle, 64 hexadecimal digits.
+        settings_sha256: Of its feature settings, likewise.
         simulated: It was trained on simulated data, and every object says so.
         population: The training population in words.
         prevalence: Of malignancy in that population, 0..1.
@@ -28,6 +29,7 @@ class ReportedBundle:
     name: str
     version: str
     sha256: str
+    settings_sha256: str
     simulated: bool
     population: str
     prevalence: float

@@ -43,6 +43,7 @@ def report_values(request: ReportRequest) -> ReportValues:
                 version=bundle.version,
                 bundle_name=bundle.name,
                 bundle_sha256=bundle.sha256,
+                settings_sha256=bundle.settings_sha256,
                 simulated=bundle.simulated,
                 population=bundle.population,
                 prevalence=bundle.prevalence,

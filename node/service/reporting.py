@@ -38,6 +38,7 @@ def make_report(
                 name=bundle.name,
                 version=bundle.version,
                 sha256=bundle.sha256,
+                settings_sha256=bundle.description.settings_sha256,
                 simulated=bundle.simulated,
                 population=_population(bundle),
                 prevalence=bundle.prevalence,

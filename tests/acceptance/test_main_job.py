@@ -31,13 +31,14 @@ def send(site: Site, *files: Path) -> None:
     storescu("127.0.0.1", site.node.dicom_port, files)
 
 
-def objects_of(pacs: Orthanc, seg_uid: str) -> list[Dataset]:
-    """Every object in an archive that gives a SEG as its evidence or its source."""
+def objects_of(pacs: Orthanc, study_uid: str) -> list[Dataset]:
+    """Every report object of a study in an archive."""
     found = [dcmread(BytesIO(file)) for uid in (SR, SC) for file in pacs.of_class(uid)]
-    return [one for one in found if seg_uid in _mentioned(one)]
+    return [one for one in found if one.StudyInstanceUID == study_uid]
 
 
-def _mentioned(dataset: Dataset) -> set[str]:
+def mentioned(dataset: Dataset) -> set[str]:
+    """The SOP Instance UIDs that an object refers to."""
     keyword = "ReferencedSOPInstanceUID"
     return {str(element.value) for element in dataset.iterall() if element.keyword == keyword}
 
@@ -72,7 +73,7 @@ def test_a_report_stands_in_both_archives_whatever_came_first(
     job = job_of(a_site, study.seg_uid)
     assert job["state"] == "done"
     for archive in (a_site.pacs, a_site.web_archive):
-        objects = objects_of(archive, study.seg_uid)
+        objects = objects_of(archive, study.study_uid)
         assert sorted(one.Modality for one in objects) == ["OT", "SR"]
         assert {one.StudyInstanceUID for one in objects} == {study.study_uid}
         (report,) = (one for one in objects if one.Modality == "SR")
@@ -94,7 +95,7 @@ def test_the_report_passes_every_validator_and_says_all_features(
     study = a_study(tmp_path, 2)
     send(a_site, *study.files)
     finding = job_of(a_site, study.seg_uid)["findings"][0]
-    for one in objects_of(a_site.pacs, study.seg_uid):
+    for one in objects_of(a_site.pacs, study.study_uid):
         path = tmp_path / f"{one.Modality}.dcm"
         one.save_as(path)
         said = _run(require("dciodvfy"), "-new", path)
@@ -138,7 +139,11 @@ def test_real_ultrasound_gives_a_report_or_the_right_refusal(
         # The clip was scaled down under its regions; the stills carry no scale at all.
         assert finding["status"] == "refused"
         assert "calibration" in finding["refusal"]["code"]
-    reports = [one for one in objects_of(a_site.pacs, seg_uid) if one.Modality == "SR"]
+    reports = [
+        one
+        for one in objects_of(a_site.pacs, study.study_instance_uid)
+        if one.Modality == "SR" and seg_uid in mentioned(one)
+    ]
     assert len(reports) == 1
     assert ("Not assessed" in text_of(reports[0])) == (finding["status"] == "refused")
 
@@ -232,7 +237,7 @@ def test_a_name_in_any_script_survives_into_the_report(
     study = a_study(tmp_path, 1, SpecificCharacterSet=character_set, PatientName=name)
     send(a_site, *study.files)
     assert job_of(a_site, study.seg_uid)["state"] == "done"
-    for one in objects_of(a_site.pacs, study.seg_uid):
+    for one in objects_of(a_site.pacs, study.study_uid):
         assert str(one.PatientName) == name
         assert one.SpecificCharacterSet == "ISO_IR 192"
 
@@ -245,7 +250,7 @@ def test_a_case_without_doppler_is_answered_by_a_model_that_needs_none(
     (finding,) = job_of(a_site, study.seg_uid)["findings"]
     assert finding["semantic"]["flow_grade"]["provenance"] == "not assessed"
     assert "flow" in finding["fallback_reason"]
-    (report,) = (one for one in objects_of(a_site.pacs, study.seg_uid) if one.Modality == "SR")
+    (report,) = (one for one in objects_of(a_site.pacs, study.study_uid) if one.Modality == "SR")
     assert finding["fallback_reason"] in text_of(report)
 
 

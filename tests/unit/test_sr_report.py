@@ -49,7 +49,7 @@ def a_report(a_lesion: LesionValues) -> ReportValues:
     return ReportValues(
         title="oncology",
         algorithm=AlgorithmValues(
-            "CRDL", "1.0.0", "simulated", "5e" * 32, True, "516 simulated cases", 0.384
+            "CRDL", "1.0.0", "simulated", "5e" * 32, "e5" * 32, True, "516 simulated cases", 0.384
         ),
         lesions=(a_lesion,),
         images=(STILL,),
