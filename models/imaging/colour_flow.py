@@ -132,7 +132,9 @@ def fill(grey: NDArray[np.float64], hidden: NDArray[np.bool_]) -> NDArray[np.flo
 def _chroma(rgb: NDArray[np.int32], tint: NDArray[np.int32] | None) -> NDArray[np.int32]:
     if tint is not None:
         rgb = rgb - tint[luma(rgb).astype(np.intp)]
-    return np.asarray(rgb.max(axis=-1) - rgb.min(axis=-1), dtype=np.int32)
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    highest = np.maximum(np.maximum(red, green), blue)
+    return np.asarray(highest - np.minimum(np.minimum(red, green), blue), dtype=np.int32)
 
 
 def _tint(pixels: NDArray[np.generic]) -> NDArray[np.int32] | None:

@@ -71,7 +71,7 @@ def test_flow_of_every_map_colour_is_found(
 def test_green_calipers_are_taken_out_of_the_grey_but_are_no_flow(speckle: np.ndarray) -> None:
     cross = np.zeros(SHAPE, dtype=bool)
     cross[78:82, 60:120] = True
-    separation = separate(Frame(painted(speckle, cross, (0, 255, 0))))
+    separation = separate(Frame(painted(speckle, cross, (40, 255, 60))))
     assert separation.overlay[cross].all()
     assert not separation.flow.any()
 

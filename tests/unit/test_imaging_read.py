@@ -234,6 +234,15 @@ def test_a_truncated_codestream_is_refused(syntax: str) -> None:
         read_frame(dataset)
 
 
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_truncated_jpeg_is_refused_and_not_filled_with_grey(kept: float) -> None:
+    dataset = a_baseline_jpeg(a_colour_gradient())
+    encoded = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    part = encoded[: int(kept * len(encoded))]
+    with pytest.raises(UndecodablePixelsError, match="truncated"):
+        read_frame(with_encoded_frame(dataset, part, uid.JPEGBaseline8Bit, "YBR_FULL_422"))
+
+
 def a_damaged_stream(dataset: Dataset, rng: np.random.Generator) -> Dataset:
     encoded = bytearray(get_frame(dataset.PixelData, 0, number_of_frames=1))
     for position in rng.integers(0, len(encoded) - 4, 8):
