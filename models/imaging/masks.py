@@ -1,6 +1,6 @@
 """DICOM Segmentations as boolean masks, frame by frame, with the image frame they lie on.
 
-Sources: PS3.3 sections A.51 and C.8.20 (Segmentation), A.51.5 (Label Map Segmentation),
+Sources: PS3.3 sections A.51 and C.8.20 (Segmentation, Label Map Segmentation),
 C.7.6.16.2.6 (Derivation Image), PS3.5 section 8.1.1 (bits of a binary frame follow those of the
 frame before without padding).
 """
