@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy import Engine
+
+from node.database import open_engine
+from node.jobs.admin import list_jobs, show_job
 
 READY_S = 120
 
@@ -35,8 +39,15 @@ class RunningNode:
 
     def jobs(self) -> list[dict[str, Any]]:
         """The node's jobs, newest first."""
-        listed: list[dict[str, Any]] = json.loads(self.crdl("jobs", "list", "--json").stdout)
-        return listed
+        return list_jobs(self.database(), limit=10_000)
+
+    def job(self, job_id: int) -> dict[str, Any]:
+        """All that the node says about a job."""
+        return show_job(self.database(), job_id)
+
+    def database(self) -> Engine:
+        """The node's own database, for reading."""
+        return open_engine(f"sqlite:///{self.folder / 'data' / 'node.db'}")
 
     def settled(self, jobs: int, timeout_s: float = 90) -> list[dict[str, Any]]:
         """Wait until there are so many jobs and all have an outcome."""

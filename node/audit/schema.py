@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from pydicom.uid import generate_uid
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Engine, insert, inspect, select, text
 
 from node.audit.tables import Installation
-from node.database import lock, utc_now
+from node.database import lock, read_only, utc_now
 from node.errors import ConfigurationError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def _config(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    return config
+def known_revisions() -> tuple[str, ...]:
+    """Return the revisions of this version, oldest first: the files' names begin with them."""
+    return tuple(sorted(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")))
+
+
+def revision(engine: Engine) -> str | None:
+    """Return the schema revision that the database has, None if it is empty."""
+    with read_only(engine) as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
 
 
 def upgrade(engine: Engine) -> str:
@@ -33,23 +36,31 @@ def upgrade(engine: Engine) -> str:
     Raises:
         ConfigurationError: If the database was written by a newer version.
     """
+    current = revision(engine)
+    if current is not None and current not in known_revisions():
+        raise ConfigurationError(
+            f"the database has schema {current}, which a newer version wrote; upgrade the node"
+        )
+    if current == known_revisions()[-1]:
+        with read_only(engine) as connection:
+            installed: str | None = connection.scalar(select(Installation.uid))
+        if installed is not None:
+            return installed
+    return _migrate(engine)
+
+
+def _migrate(engine: Engine) -> str:
+    from alembic import command  # noqa: PLC0415 - slow to import, and seldom needed
+    from alembic.config import Config  # noqa: PLC0415
+
     with engine.begin() as connection:
         lock(connection, "schema")
-        known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is not None and current not in known:
-            raise ConfigurationError(
-                f"the database has schema {current}, which a newer version wrote; upgrade the node"
-            )
-        command.upgrade(_config(connection), "head")
-        uid = connection.scalar(select(Installation.uid))
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        uid: str | None = connection.scalar(select(Installation.uid))
         if uid is None:
-            uid = str(generate_uid(prefix=None))
+            uid = f"2.25.{uuid4().int}"  # PS3.5 section B.2
             connection.execute(insert(Installation).values(id=1, uid=uid, created_at=utc_now()))
     return uid
-
-
-def revision(engine: Engine) -> str | None:
-    """Return the schema revision that the database has, None if it is empty."""
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()

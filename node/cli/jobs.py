@@ -16,7 +16,6 @@ from node.cli.output import ConfigOption, JsonOption, print_json, print_rows
 from node.config import load_settings
 from node.database import open_engine
 from node.jobs import admin
-from node.jobs.dbos_engine import DbosEnqueuer, migrate
 
 app = typer.Typer(help="The work: what waits, what failed, and setting it going again.")
 COLUMNS = ("id", "state", "patient", "seg", "generation", "updated_at", "reason")
@@ -25,6 +24,8 @@ COLUMNS = ("id", "state", "patient", "seg", "generation", "updated_at", "reason"
 @contextmanager
 def desk(config: ConfigOption) -> Iterator[admin.Desk]:
     """A person's desk on the configured node."""
+    from node.jobs.dbos_engine import DbosEnqueuer, migrate  # noqa: PLC0415 - slow to import
+
     database = open_engine(load_settings(config).database_url)
     schema.upgrade(database)
     migrate(database)

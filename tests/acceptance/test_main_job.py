@@ -50,9 +50,7 @@ def job_of(site: Site, seg_uid: str, timeout_s: float = 60) -> dict[str, Any]:
     while time.monotonic() < deadline:
         job = next((one for one in site.node.jobs() if one["seg"] == seg_uid), None)
         if job is not None and job["state"] in {"done", "refused", "held", "dead"}:
-            shown = site.node.crdl("jobs", "show", str(job["id"]), "--json").stdout
-            answer: dict[str, Any] = json.loads(shown)
-            return answer
+            return site.node.job(job["id"])
         time.sleep(0.2)
     pytest.fail(f"no outcome for {seg_uid}: {job}\n{site.node.log()}")
 
