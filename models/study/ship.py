@@ -47,9 +47,9 @@ def ship(out: Path, work: Path, jobs: int, report: Callable[[str], Progress]) ->
     if not backbone.is_file():
         samples = _samples(work, jobs, report("simulating the pretraining cohort"))
         told = report("pretraining the backbone")
-        weights = pretrain(
-            samples, PretrainSettings(device="cpu"), progress=lambda done, of, _: told(done, of)
-        )
+        # One thread: the weights then do not depend on the machine's number of cores.
+        recipe = PretrainSettings(device="cpu", threads=1)
+        weights = pretrain(samples, recipe, progress=lambda done, of, _: told(done, of))
         save_weights(weights, backbone)
     cohort = work / "cohort"
     if not (cohort / "clinical.csv").is_file():

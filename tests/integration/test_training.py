@@ -16,6 +16,7 @@ from models.features.extract import FeatureSettings
 from models.features.feature_set import FeatureSet
 from models.features.semantic import SemanticThresholds
 from models.simulation import write_cohort
+from models.study import ship
 from models.study.agreement import agreement_by_family, icc_a1
 from models.study.cohort import CohortError, read_cohort
 from models.study.features import feature_table, measure_cohort
@@ -160,3 +161,25 @@ def test_readers_who_agree_completely_have_a_correlation_of_one() -> None:
     found = agreement_by_family([table, table])
     assert found["deep"].median == pytest.approx(1.0)
     assert found["radiomics"].stable == 1.0
+
+
+def test_the_pretraining_cohort_is_kept_and_its_card_names_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "PRETRAINING_CASES", 8)
+    seen: list[tuple[int, int]] = []
+    first = ship._samples(tmp_path, 1, lambda *step: seen.append(step))
+    assert seen[-1] == (8, 8)
+    assert first.crops.shape[0] == 8
+    assert f"seed {ship.PRETRAINING_SEED}" in first.source
+    again = ship._samples(tmp_path, 1, lambda *step: seen.append(step))
+    assert len(seen) == 8
+    assert again.source == first.source
+    np.testing.assert_array_equal(again.crops, first.crops)
+    assert {name: column.tolist() for name, column in again.targets.items()} == {
+        name: column.tolist() for name, column in first.targets.items()
+    }
+
+
+def test_the_pretraining_cohort_is_not_the_study_cohort() -> None:
+    assert ship.PRETRAINING_SEED != ship.STUDY_SEED
