@@ -28,6 +28,9 @@ from models.imaging.resample import (
 _SMALLEST_LESION_PX = 2
 # Part of the lesion that the colour box must show for its flow to be measured.
 _SEEN_PART = 0.5
+# Part of the lesion that must show flow where no header says that colour Doppler was on: a few
+# coloured pixels may be calipers or their chroma, smeared by JPEG.
+_EVIDENT_PART = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,7 @@ def _flow(
 
     A large lesion often outgrows the colour box; what the box shows of it counts as long as that
     is most of it. Without boxes the whole frame was looked at, when the header says that colour
-    Doppler was on or the lesion itself shows flow; colour elsewhere may be a button.
+    Doppler was on or the lesion itself evidently shows flow; colour elsewhere may be a button.
     """
     if not frame.is_colour:
         return None
@@ -200,5 +203,6 @@ def _flow(
     if np.count_nonzero(seen & mask) < _SEEN_PART * np.count_nonzero(mask):
         return None
     flow = separation.flow & seen
-    shown = frame.flow.declared or bool(np.any(flow & mask))
+    evident = np.count_nonzero(flow & mask) >= _EVIDENT_PART * np.count_nonzero(mask)
+    shown = frame.flow.declared or evident
     return FlowMap(flow, seen) if shown else None
