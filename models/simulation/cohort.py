@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.simulation.case import SimulatedCase, simulate_case
 from models.simulation.dicom_seg import reader_segmentation
+from models.simulation.dicom_sr import reader_report
 from models.simulation.dicom_us import clip, colour_image, grey_image
 from models.simulation.reader_study import unaided_suspicion
 from models.simulation.settings import SimulationError, design
@@ -77,12 +78,13 @@ def _row(case: SimulatedCase) -> Row:
     return row
 
 
-def write_case(case: SimulatedCase, folder: Path) -> Row:
+def write_case(case: SimulatedCase, folder: Path, *, readings: bool = False) -> Row:
     """Write one case's DICOM objects into a folder of its own.
 
     Args:
         case: the case.
         folder: where; made if it is not there.
+        readings: write each reader's reading as an SR too.
 
     Returns:
         The case's row of the clinical table, paths relative to the folder's parent.
@@ -93,20 +95,31 @@ def write_case(case: SimulatedCase, folder: Path) -> Row:
     if case.clip is not None:
         objects["clip"] = clip(case)
     for reading in case.readings:
-        objects[f"seg-reader{reading.reader}"] = reader_segmentation(case, reading, grey, colour)
+        who = f"reader{reading.reader}"
+        seg = reader_segmentation(case, reading, grey, colour)
+        objects[f"seg-{who}"] = seg
+        if readings:
+            objects[f"reading-{who}"] = reader_report(case, reading, grey, colour, seg)
     for name, ds in objects.items():
         ds.save_as(folder / f"{name}.dcm", enforce_file_format=True)
-    return _row(case)
+    return _row(case) | (_reading_columns(case) if readings else {})
 
 
-def _simulate_and_write(member: tuple[int, int], seed: int, out: Path) -> Row:
+def _reading_columns(case: SimulatedCase) -> Row:
+    who = [f"reader{reading.reader}" for reading in case.readings]
+    return {f"{reader}_reading": f"{case.id}/reading-{reader}.dcm" for reader in who}
+
+
+def _simulate_and_write(member: tuple[int, int], seed: int, out: Path, *, readings: bool) -> Row:
     index, site = member
     case = simulate_case(index, seed, site)
-    return write_case(case, out / case.id)
+    return write_case(case, out / case.id, readings=readings)
 
 
-def _rows(members: list[tuple[int, int]], seed: int, out: Path, workers: int) -> Iterator[Row]:
-    task = partial(_simulate_and_write, seed=seed, out=out)
+def _rows(
+    members: list[tuple[int, int]], seed: int, out: Path, workers: int, *, readings: bool
+) -> Iterator[Row]:
+    task = partial(_simulate_and_write, seed=seed, out=out, readings=readings)
     if workers == 1:
         yield from map(task, members)
         return
@@ -116,12 +129,19 @@ def _rows(members: list[tuple[int, int]], seed: int, out: Path, workers: int) ->
 
 
 def write_cohort(
-    cases: int, seed: int, out: Path, jobs: int = 0, progress: Progress | None = None
+    cases: int,
+    seed: int,
+    out: Path,
+    jobs: int = 0,
+    progress: Progress | None = None,
+    *,
+    readings: bool = False,
 ) -> Path:
     """Simulate a cohort and write it; the same arguments write the same bytes.
 
     Each case has a folder <id>/ with grey.dcm, colour.dcm, now and then clip.dcm, and
-    seg-reader1.dcm and seg-reader2.dcm; `clinical.csv` beside the folders lists them all.
+    seg-reader1.dcm and seg-reader2.dcm, and if asked reading-reader1.dcm and
+    reading-reader2.dcm; `clinical.csv` beside the folders lists them all.
 
     Args:
         cases: how many cases; 594 gives the paper's 516 training and 78 external.
@@ -129,6 +149,7 @@ def write_cohort(
         out: folder to write to, made if it is not there.
         jobs: processes; 0 takes one a core, and no more than one a case.
         progress: called after each case with (done, all).
+        readings: write what each reader read as an SR too, named in the table's last columns.
 
     Returns:
         Path of the clinical table.
@@ -140,7 +161,7 @@ def write_cohort(
     out.mkdir(parents=True, exist_ok=True)
     workers = min(jobs or len(os.sched_getaffinity(0)), cases)
     rows: list[Row] = []
-    for row in _rows(members, seed, out, workers):
+    for row in _rows(members, seed, out, workers, readings=readings):
         rows.append(row)
         if progress is not None:
             progress(len(rows), cases)

@@ -21,6 +21,17 @@ def uid_of(case: SimulatedCase, *what: str) -> UID:
     return UID(generate_uid(entropy_srcs=["CRDL simulation", str(case.seed), case.id, *what]))
 
 
+def stop_clock(ds: Dataset) -> None:
+    """Replace the dates and times that highdicom took from the clock when it built `ds`."""
+    for event in ("Content", "Series", "InstanceCreation"):
+        for kind, fixed in (("Date", EXAMINED), ("Time", STARTED)):
+            if event + kind in ds:
+                setattr(ds, event + kind, fixed)
+    for item in ds.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = EXAMINED + STARTED
+
+
 def birth_date(case: SimulatedCase) -> str:
     """PatientBirthDate (DA) that makes the patient `age` years old on the day of the study."""
     day = 1 + case.index % 28

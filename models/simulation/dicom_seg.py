@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from models.simulation.case import SimulatedCase
-from models.simulation.dicom_header import EXAMINED, SOFTWARE, STARTED, uid_of
+from models.simulation.dicom_header import SOFTWARE, stop_clock, uid_of
 from models.simulation.readers import Reading
 from models.simulation.settings import vendors
 
@@ -96,13 +96,7 @@ def _derive_second_frame(seg: Dataset, colour: Dataset) -> None:
 
 def _without_clock(case: SimulatedCase, who: str, seg: Dataset) -> None:
     """Replace the times and the random UID that highdicom puts in."""
-    for keyword in ("ContentDate", "SeriesDate", "InstanceCreationDate"):
-        setattr(seg, keyword, EXAMINED)
-    for keyword in ("ContentTime", "SeriesTime", "InstanceCreationTime"):
-        setattr(seg, keyword, STARTED)
-    for item in seg.ContributingEquipmentSequence:
-        if "ContributionDateTime" in item:
-            item.ContributionDateTime = EXAMINED + STARTED
+    stop_clock(seg)
     organization = uid_of(case, who, "dimensions")
     for item in seg.DimensionOrganizationSequence:
         item.DimensionOrganizationUID = organization

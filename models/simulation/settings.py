@@ -125,3 +125,9 @@ def design(section: str) -> Mapping[str, Any]:
 def patient_names() -> tuple[str, ...]:
     """PatientName values, several of them not Latin."""
     return tuple(_table("names.toml")["names"])
+
+
+@cache
+def reading_codes() -> Mapping[str, Any]:
+    """The codes of a reading, by the sections of reading_codes.toml."""
+    return MappingProxyType(_table("reading_codes.toml"))
