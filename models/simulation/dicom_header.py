@@ -22,11 +22,10 @@ def uid_of(case: SimulatedCase, *what: str) -> UID:
 
 
 def stop_clock(ds: Dataset) -> None:
-    """Replace the dates and times that highdicom took from the clock when it built `ds`."""
+    """Give what highdicom built the study's date, where it took the clock's or none."""
     for event in ("Content", "Series", "InstanceCreation"):
-        for kind, fixed in (("Date", EXAMINED), ("Time", STARTED)):
-            if event + kind in ds:
-                setattr(ds, event + kind, fixed)
+        setattr(ds, f"{event}Date", EXAMINED)
+        setattr(ds, f"{event}Time", STARTED)
     for item in ds.get("ContributingEquipmentSequence", ()):
         if "ContributionDateTime" in item:
             item.ContributionDateTime = EXAMINED + STARTED
