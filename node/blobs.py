@@ -58,6 +58,7 @@ class BlobStore:
         """Keep bytes; they are on the disk under their name when this returns."""
         with self.writer() as file:
             file.write(data)
+            file.flush()  # keep() opens the file by its name
             return self.keep(Path(file.name), hashlib.sha256(data).hexdigest())
 
     @contextmanager
