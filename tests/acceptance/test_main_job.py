@@ -15,6 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from deploy.demo.studies import real_studies
+from models.bundle import Bundle
 from tests.acceptance.conftest import SC, SR, Site
 from tests.acceptance.studies import SentStudy, a_study
 from tests.node_process import crdl
@@ -250,7 +251,12 @@ def test_a_case_without_doppler_is_answered_by_a_model_that_needs_none(
     send(a_site, *study.files)
     (finding,) = job_of(a_site, study.seg_uid)["findings"]
     assert finding["semantic"]["flow_grade"]["provenance"] == "not assessed"
-    assert "flow" in finding["fallback_reason"]
+    models = Bundle.load("simulated").models
+    answering = next(model for model in models if model.entry.name == finding["model"])
+    assert "flow" not in answering.entry.requires
+    better = models[: models.index(answering)]
+    assert all("flow" in model.entry.requires for model in better)
+    assert ("flow" in finding["fallback_reason"]) == bool(better)
     (report,) = (one for one in objects_of(a_site.pacs, study.study_uid) if one.Modality == "SR")
     assert finding["fallback_reason"] in text_of(report)
 
@@ -293,3 +299,13 @@ def _wait_until_done(site: Site, seg_uid: str) -> None:
             return
         time.sleep(0.2)
     pytest.fail(f"{seg_uid}: {job_of(site, seg_uid)}")
+
+
+def test_only_the_worker_loads_torch(a_site: Site) -> None:
+    for process in a_site.node.tree():
+        role = next(
+            (word for word in ("receive", "deliver", "web") if word in process.cmdline()), ""
+        )
+        if role:
+            libraries = Path(f"/proc/{process.pid}/maps").read_text()
+            assert "libtorch" not in libraries, role
