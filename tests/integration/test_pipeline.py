@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG4HP41, JPEGBaseline8Bit, generate_uid
 
 from node.config import ModelSettings, Settings
@@ -61,7 +62,7 @@ def as_a_photograph(image: Dataset) -> None:
 
 def as_a_video(image: Dataset) -> None:
     image.file_meta.TransferSyntaxUID = MPEG4HP41
-    image["PixelData"].is_undefined_length = True
+    image.PixelData = encapsulate([bytes(1000)])
 
 
 def emptied(seg: Dataset) -> None:

@@ -92,3 +92,19 @@ def test_settings_cannot_be_changed(a_file: Path) -> None:
 def test_empty_tls_paths_mean_none(a_file: Path) -> None:
     a_file.write_text('[tls]\ncertificate = ""\nkey = ""\nca = ""\n')
     assert load_settings(a_file).tls.certificate is None
+
+
+def test_the_example_configuration_is_valid() -> None:
+    example = Path(__file__).parents[2] / "deploy" / "node.example.toml"
+    settings = load_settings(example)
+    assert settings.destination[0].name == "pacs"
+    assert settings.node.calling_ae_titles == ("PACS",)
+
+
+def test_the_readme_names_every_section_and_key() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for section, field in Settings.model_fields.items():
+        assert f"[{section}]" in readme, section
+        model = field.annotation
+        for key in getattr(model, "model_fields", {}):
+            assert f"`{key}" in readme, f"{section}.{key}"
