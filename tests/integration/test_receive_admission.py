@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,10 @@ import pytest
 
 from node.audit.trail import Trail
 from node.errors import ConfigurationError
-from node.receive.parser import HeaderParser
 from node.receive.scp import Receiver
 from tests.peers import require
 from tests.receive_fixtures import (
     Desk,
-    a_desk_in,
     an_associate_request,
     an_ultrasound,
     listening,
@@ -29,29 +27,6 @@ from tests.receive_peers import (
     send,
     wait_for,
 )
-
-
-@pytest.fixture(scope="module")
-def a_parser() -> Iterator[HeaderParser]:
-    with HeaderParser() as parser:
-        parser.warm_up()
-        yield parser
-
-
-@pytest.fixture
-def a_desk(tmp_path: Path, a_parser: HeaderParser) -> Desk:
-    return a_desk_in(tmp_path, a_parser)
-
-
-@pytest.fixture
-def a_receiver(a_desk: Desk) -> Iterator[tuple[str, int]]:
-    with listening(a_desk) as address:
-        yield address
-
-
-@pytest.fixture
-def a_desk_with(tmp_path: Path, a_parser: HeaderParser) -> Callable[..., Desk]:
-    return lambda **node: a_desk_in(tmp_path, a_parser, **node)
 
 
 @pytest.mark.parametrize(

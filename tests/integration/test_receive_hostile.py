@@ -6,7 +6,7 @@ import io
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from node.receive.parser import HeaderParser
 from tests.receive_fixtures import (
     Desk,
-    a_desk_in,
     an_associate_request,
     an_ultrasound,
     closed_within,
@@ -33,29 +31,6 @@ from tests.receive_peers import (
     send,
     wait_for,
 )
-
-
-@pytest.fixture(scope="module")
-def a_parser() -> Iterator[HeaderParser]:
-    with HeaderParser() as parser:
-        parser.warm_up()
-        yield parser
-
-
-@pytest.fixture
-def a_desk(tmp_path: Path, a_parser: HeaderParser) -> Desk:
-    return a_desk_in(tmp_path, a_parser)
-
-
-@pytest.fixture
-def a_receiver(a_desk: Desk) -> Iterator[tuple[str, int]]:
-    with listening(a_desk) as address:
-        yield address
-
-
-@pytest.fixture
-def a_desk_with(tmp_path: Path, a_parser: HeaderParser) -> Callable[..., Desk]:
-    return lambda **node: a_desk_in(tmp_path, a_parser, **node)
 
 
 def test_a_broken_off_transfer_leaves_no_file_and_no_row(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ from node.audit import tables
 from node.audit.trail import Trail
 from node.database import utc_now
 from node.errors import ConfigurationError
-from node.receive.parser import HeaderParser
 from node.receive.scp import Receiver
 from tests.peers import require, storescu
 from tests.receive_fixtures import (
@@ -47,7 +46,6 @@ from tests.receive_fixtures import (
     US_MULTIFRAME_RETIRED,
     US_RETIRED,
     Desk,
-    a_desk_in,
     a_segmentation,
     a_source,
     an_ultrasound,
@@ -74,29 +72,6 @@ ENCAPSULATED = (
     RLELossless,
     MPEG4HP41,
 )
-
-
-@pytest.fixture(scope="module")
-def a_parser() -> Iterator[HeaderParser]:
-    with HeaderParser() as parser:
-        parser.warm_up()
-        yield parser
-
-
-@pytest.fixture
-def a_desk(tmp_path: Path, a_parser: HeaderParser) -> Desk:
-    return a_desk_in(tmp_path, a_parser)
-
-
-@pytest.fixture
-def a_receiver(a_desk: Desk) -> Iterator[tuple[str, int]]:
-    with listening(a_desk) as address:
-        yield address
-
-
-@pytest.fixture
-def a_desk_with(tmp_path: Path, a_parser: HeaderParser) -> Callable[..., Desk]:
-    return lambda **node: a_desk_in(tmp_path, a_parser, **node)
 
 
 def encapsulated(transfer_syntax: str) -> bytes:

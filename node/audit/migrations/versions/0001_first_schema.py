@@ -66,205 +66,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("executor_id"),
     )
     op.create_table(
-        "ledger_association",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("schema_version", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.String(length=80), nullable=False),
-        sa.Column("event", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=80), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("patient_id", sa.String(length=64), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_ledger_association_at"), "ledger_association", ["at"], unique=False)
-    op.create_index(
-        op.f("ix_ledger_association_patient_id"), "ledger_association", ["patient_id"], unique=False
-    )
-    op.create_index(
-        op.f("ix_ledger_association_study_instance_uid"),
-        "ledger_association",
-        ["study_instance_uid"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("ix_ledger_association_subject"), "ledger_association", ["subject"], unique=False
-    )
-
-    op.create_table(
-        "ledger_case",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("schema_version", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.String(length=80), nullable=False),
-        sa.Column("event", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=80), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("patient_id", sa.String(length=64), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_ledger_case_at"), "ledger_case", ["at"], unique=False)
-    op.create_index(op.f("ix_ledger_case_patient_id"), "ledger_case", ["patient_id"], unique=False)
-    op.create_index(
-        op.f("ix_ledger_case_study_instance_uid"),
-        "ledger_case",
-        ["study_instance_uid"],
-        unique=False,
-    )
-    op.create_index(op.f("ix_ledger_case_subject"), "ledger_case", ["subject"], unique=False)
-
-    op.create_table(
-        "ledger_delivery",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("schema_version", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.String(length=80), nullable=False),
-        sa.Column("event", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=80), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("patient_id", sa.String(length=64), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_ledger_delivery_at"), "ledger_delivery", ["at"], unique=False)
-    op.create_index(
-        op.f("ix_ledger_delivery_patient_id"), "ledger_delivery", ["patient_id"], unique=False
-    )
-    op.create_index(
-        op.f("ix_ledger_delivery_study_instance_uid"),
-        "ledger_delivery",
-        ["study_instance_uid"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("ix_ledger_delivery_subject"), "ledger_delivery", ["subject"], unique=False
-    )
-
-    op.create_table(
-        "ledger_finding",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("schema_version", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.String(length=80), nullable=False),
-        sa.Column("event", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=80), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("patient_id", sa.String(length=64), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_ledger_finding_at"), "ledger_finding", ["at"], unique=False)
-    op.create_index(
-        op.f("ix_ledger_finding_patient_id"), "ledger_finding", ["patient_id"], unique=False
-    )
-    op.create_index(
-        op.f("ix_ledger_finding_study_instance_uid"),
-        "ledger_finding",
-        ["study_instance_uid"],
-        unique=False,
-    )
-    op.create_index(op.f("ix_ledger_finding_subject"), "ledger_finding", ["subject"], unique=False)
-
-    op.create_table(
-        "ledger_instance",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("schema_version", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.String(length=80), nullable=False),
-        sa.Column("event", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=80), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("patient_id", sa.String(length=64), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_ledger_instance_at"), "ledger_instance", ["at"], unique=False)
-    op.create_index(
-        op.f("ix_ledger_instance_patient_id"), "ledger_instance", ["patient_id"], unique=False
-    )
-    op.create_index(
-        op.f("ix_ledger_instance_study_instance_uid"),
-        "ledger_instance",
-        ["study_instance_uid"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("ix_ledger_instance_subject"), "ledger_instance", ["subject"], unique=False
-    )
-
-    op.create_table(
-        "ledger_job",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("schema_version", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.String(length=80), nullable=False),
-        sa.Column("event", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=80), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("patient_id", sa.String(length=64), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_ledger_job_at"), "ledger_job", ["at"], unique=False)
-    op.create_index(op.f("ix_ledger_job_patient_id"), "ledger_job", ["patient_id"], unique=False)
-    op.create_index(
-        op.f("ix_ledger_job_study_instance_uid"), "ledger_job", ["study_instance_uid"], unique=False
-    )
-    op.create_index(op.f("ix_ledger_job_subject"), "ledger_job", ["subject"], unique=False)
-
-    op.create_table(
-        "ledger_report",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("schema_version", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.String(length=80), nullable=False),
-        sa.Column("event", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=80), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("patient_id", sa.String(length=64), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_ledger_report_at"), "ledger_report", ["at"], unique=False)
-    op.create_index(
-        op.f("ix_ledger_report_patient_id"), "ledger_report", ["patient_id"], unique=False
-    )
-    op.create_index(
-        op.f("ix_ledger_report_study_instance_uid"),
-        "ledger_report",
-        ["study_instance_uid"],
-        unique=False,
-    )
-    op.create_index(op.f("ix_ledger_report_subject"), "ledger_report", ["subject"], unique=False)
-
-    op.create_table(
-        "ledger_system",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("schema_version", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.String(length=80), nullable=False),
-        sa.Column("event", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=80), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("patient_id", sa.String(length=64), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_ledger_system_at"), "ledger_system", ["at"], unique=False)
-    op.create_index(
-        op.f("ix_ledger_system_patient_id"), "ledger_system", ["patient_id"], unique=False
-    )
-    op.create_index(
-        op.f("ix_ledger_system_study_instance_uid"),
-        "ledger_system",
-        ["study_instance_uid"],
-        unique=False,
-    )
-    op.create_index(op.f("ix_ledger_system_subject"), "ledger_system", ["subject"], unique=False)
-
-    op.create_table(
         "finding",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -375,10 +176,30 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_delivery_job_id"), "delivery", ["job_id"], unique=False)
     op.create_index(op.f("ix_delivery_state"), "delivery", ["state"], unique=False)
+    for name in LEDGERS:
+        _create_ledger(f"ledger_{name}")
     _guard_ledgers()
 
 
 LEDGERS = ("system", "association", "instance", "case", "job", "finding", "report", "delivery")
+
+
+def _create_ledger(table: str) -> None:
+    op.create_table(
+        table,
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("schema_version", sa.Integer(), nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("event", sa.String(length=32), nullable=False),
+        sa.Column("subject", sa.String(length=80), nullable=False),
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("patient_id", sa.String(length=64), nullable=False),
+        sa.Column("detail", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    for column in ("at", "subject", "study_instance_uid", "patient_id"):
+        op.create_index(f"ix_{table}_{column}", table, [column], unique=False)
 
 
 def _guard_ledgers() -> None:
