@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 from typing import Any
 
-from sqlalchemy import Connection, Engine, TypeDecorator, create_engine, event, text
+from sqlalchemy import Connection, Engine, TypeDecorator, create_engine, event, func, select, text
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.types import DateTime
@@ -104,10 +104,25 @@ def lock(connection: Connection, key: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(
             text("SELECT pg_advisory_xact_lock(:key)"),
-            {"key": int.from_bytes(sha256(key.encode()).digest()[:8], signed=True)},
+            {"key": lock_key(key)},
         )
         return
     # Python's sqlite3 begins only at the first write: what was read before it could be stale.
     driver = connection.connection.driver_connection
     if isinstance(driver, SQLiteConnection) and not driver.in_transaction:
         driver.execute("BEGIN IMMEDIATE")
+
+
+def lock_key(key: str) -> int:
+    """Return the number under which PostgreSQL knows an advisory lock."""
+    return int.from_bytes(sha256(key.encode()).digest()[:8], signed=True)
+
+
+def server_now(connection: Connection) -> datetime:
+    """Return the time by the clock that all processes of this database share.
+
+    That is the database server's on PostgreSQL; SQLite's processes are on one machine.
+    """
+    if connection.dialect.name == "postgresql":
+        return connection.execute(select(func.clock_timestamp(type_=UtcDateTime))).scalar_one()
+    return utc_now()

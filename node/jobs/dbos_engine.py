@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
-from node.database import lock
+from node.database import lock_key
 from node.jobs.engine import Handler, Queue, Task
 
 APPLICATION_VERSION = "1"  # raised when the arguments of a task change their meaning
@@ -37,9 +37,15 @@ def migrate(engine: Engine) -> None:
 def _one_at_a_time(engine: Engine) -> Iterator[None]:
     """Hold a lock that outlives transactions: DBOS migrates on connections of its own."""
     if engine.dialect.name == "postgresql":
-        with engine.begin() as connection:
-            lock(connection, "engine schema")
-            yield
+        # Autocommit, because DBOS creates indexes CONCURRENTLY: that waits for every open
+        # transaction, also for one that only waits for DBOS.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            key = {"key": lock_key("engine schema")}
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
         return
     with Path(f"{engine.url.database}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
