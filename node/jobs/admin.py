@@ -92,7 +92,7 @@ class Desk:
             JobError: If the job is neither dead nor refused, or its report stands already.
         """
         with self.database.begin() as connection:
-            job = states.find(connection, job_id)
+            job = states.hold(connection, job_id)
             if job.state not in {"dead", "refused"}:
                 raise JobError(
                     f"job {job_id} is {job.state}; only dead or refused jobs are retried"
@@ -108,7 +108,7 @@ class Desk:
                 connection.execute(
                     update(Delivery)
                     .where(Delivery.job_id == job_id, Delivery.state == "dead")
-                    .values(state="pending", updated_at=utc_now())
+                    .values(state="pending", attempts=0, updated_at=utc_now())
                 )
                 states.change(connection, self.trail, job, "delivering", run=run)
                 for destination in sorted(set(undelivered)):
@@ -132,7 +132,7 @@ class Desk:
             JobError: If the job is finished.
         """
         with self.database.begin() as connection:
-            job = states.find(connection, job_id)
+            job = states.hold(connection, job_id)
             self._note(connection, job, "cancelled")
             states.change(connection, self.trail, job, "dead", f"cancelled by {self.trail.actor}")
             connection.execute(

@@ -10,7 +10,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.engine import Engine as Database
 
-from node.audit.tables import Delivery, FindingRow, Installation, Instance, Job, Report
+from node.audit.tables import (
+    Delivery,
+    FindingRow,
+    Installation,
+    Instance,
+    Job,
+    LedgerJob,
+    Report,
+)
 from node.audit.trail import Trail
 from node.blobs import Blob, BlobStore
 from node.case import Case, InstanceHeader
@@ -29,6 +37,7 @@ from node.jobs.stages import (
     StoredInstance,
 )
 
+_MAX_RESUMED = 5  # a study that exhausts the memory must not stop all others for ever
 _log = logging.getLogger(__name__)
 
 
@@ -58,9 +67,11 @@ class Assessor:
 
     def _begin(self, job_id: int, run: int) -> AssessmentRequest | None:
         with self.database.begin() as connection:
-            job = states.find(connection, job_id)
+            job = states.hold(connection, job_id)
             if job.state not in {"queued", "running"} or job.run != run:
                 return None  # cancelled, retried by a person, or finished before a kill
+            if job.state == "running" and not self._may_resume(connection, job):
+                return None
             states.change(connection, self.trail, job, "running")
             cases = tuple(Case.from_json(case) for case in job.cases["cases"])
             installation = connection.scalar(select(Installation.uid))
@@ -73,6 +84,30 @@ class Assessor:
                 predecessor=_predecessor(connection, job, cases),
                 when=job.created_at,
             )
+
+    def _may_resume(self, connection: Connection, job: Row[Any]) -> bool:
+        """Note that this job was begun before and not finished; give up if that goes on."""
+        subject = states.subject(job.seg_uid, job.generation)
+        earlier = connection.scalars(
+            select(LedgerJob.detail).where(
+                LedgerJob.subject == subject, LedgerJob.event == "resumed"
+            )
+        )
+        times = 1 + sum(detail["run"] == job.run for detail in earlier)
+        self.trail.record(
+            connection,
+            "job",
+            "resumed",
+            subject,
+            {"job": job.id, "run": job.run, "times": times},
+            study=job.study_instance_uid,
+            patient=job.patient_id,
+        )
+        if times < _MAX_RESUMED:
+            return True
+        reason = f"{times} assessments of it were cut off: workers died"
+        states.change(connection, self.trail, job, "dead", reason)
+        return False
 
     def _instances(
         self, connection: Connection, seg_uid: str, cases: Sequence[Case]
@@ -97,7 +132,7 @@ class Assessor:
     def _fail(self, job_id: int, run: int, attempt: int, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
         with self.database.begin() as connection:
-            job = states.find(connection, job_id)
+            job = states.hold(connection, job_id)
             if job.state != "running" or job.run != run:
                 return
             delay = next_delay(attempt)
@@ -109,9 +144,9 @@ class Assessor:
 
     def _finish(self, job_id: int, run: int, made: Assessment, blobs: Sequence[Blob]) -> None:
         with self.database.begin() as connection:
-            job = states.find(connection, job_id)
+            job = states.hold(connection, job_id)
             if job.state != "running" or job.run != run:
-                return  # cancelled while it ran
+                return  # cancelled while it ran, or finished by a second executor of the task
             for result in made.results:
                 self._store_finding(connection, job, result.finding.to_json())
                 if result.evidence.device_note:

@@ -18,11 +18,13 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine, text
 
 from node.database import lock_key
-from node.jobs.engine import Handler, Queue, Task
+from node.jobs.engine import QUEUES, BegunTask, Handler, Queue, Task
 
 APPLICATION_VERSION = "1"  # raised when the arguments of a task change their meaning
 _NAME = "crdl-node"
 _POLL_S = 0.05
+_DATABASE_ATTEMPTS = 12  # the waits double from 0.5 s: a quarter of an hour
+_CLIENT_CONNECTIONS = 2  # enqueueing uses the caller's connection
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +61,11 @@ def _url(engine: Engine) -> str:
 def _client(engine: Engine) -> DBOSClient:
     # PostgreSQL engines are not shared: DBOS wants its own pool settings there.
     shared = engine if engine.dialect.name == "sqlite" else None
-    return DBOSClient(system_database_url=_url(engine), system_database_engine=shared)
+    return DBOSClient(
+        system_database_url=_url(engine),
+        system_database_engine=shared,
+        system_database_pool_size=_CLIENT_CONNECTIONS,
+    )
 
 
 class DbosEnqueuer:
@@ -80,6 +86,21 @@ class DbosEnqueuer:
         if task.delay_s > 0:
             options["delay_seconds"] = task.delay_s
         self._client.enqueue_in_transaction(connection, options, list(task.arguments))
+
+    def begun(self) -> list[BegunTask]:
+        """Return the tasks of our queues that executors have begun and not finished."""
+        found = self._client.list_workflows(
+            status="PENDING", queue_name=list(QUEUES), load_input=False, load_output=False
+        )
+        return [
+            BegunTask(workflow.workflow_id, workflow.queue_name, workflow.executor_id)
+            for workflow in found
+            if workflow.queue_name is not None and workflow.executor_id is not None
+        ]
+
+    def resume(self, task: BegunTask) -> None:
+        """Put a begun task back into its queue; nothing happens if it has finished since."""
+        self._client.resume_workflow(task.key, queue_name=task.queue)
 
     def close(self) -> None:
         """Release the client's connections."""
@@ -133,7 +154,15 @@ class DbosEngine(DbosEnqueuer):
 
 
 def _register(queue: Queue, handler: Handler) -> None:
-    @DBOS.step(name=f"{queue}-step")
+    # What a handler lets through is the database's: a deadlock, a restart, a row that another
+    # executor changed meanwhile. Handlers begin anew from our tables.
+    @DBOS.step(
+        name=f"{queue}-step",
+        retries_allowed=True,
+        interval_seconds=0.5,
+        backoff_rate=2.0,
+        max_attempts=_DATABASE_ATTEMPTS,
+    )
     def step(arguments: list[str | int]) -> None:
         handler(*arguments)
 

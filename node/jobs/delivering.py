@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine as Database
 from node.audit.tables import Delivery, FindingRow, Report
 from node.audit.trail import Trail
 from node.blobs import BlobStore
-from node.database import lock, utc_now
+from node.database import utc_now
 from node.jobs import states
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.stages import Parcel, Receipt, Stages
@@ -52,7 +52,7 @@ class Deliverer:
                 row.series_instance_uid,
                 self.blobs.path(row.blob_sha256),
                 # Sent before, or sent by an attempt that a kill cut off before it was noted.
-                sent=row.state == "sent" or attempt > 0 or row.attempts > 0,
+                sent=row.state == "sent" or row.attempts > 0 or attempt > 0 or run > 0,
             )
             for row in rows
         ]
@@ -67,9 +67,12 @@ class Deliverer:
     def _open(
         self, job_id: int, run: int, destination: str, attempt: int
     ) -> Sequence[Row[*tuple[Any, ...]]]:
-        """Return what to deliver, and note the attempt before it is made."""
+        """Return what to deliver, and note the attempt before it is made.
+
+        An attempt that a later one has overtaken gets nothing: its executor was frozen.
+        """
         with self.database.begin() as connection:
-            job = states.find(connection, job_id)
+            job = states.hold(connection, job_id)
             if job.state != "delivering" or job.run != run:
                 return ()
             rows = connection.execute(
@@ -88,6 +91,7 @@ class Deliverer:
                     Delivery.job_id == job_id,
                     Delivery.destination == destination,
                     Delivery.state.in_(("pending", "sent")),
+                    Delivery.attempts <= attempt + 1,
                 )
                 .order_by(Delivery.id)
             ).all()
@@ -109,9 +113,11 @@ class Deliverer:
     ) -> None:
         ids = {row.sop_instance_uid: row.id for row in rows}
         with self.database.begin() as connection:
-            lock(connection, f"job {job_id}")
-            job = states.find(connection, job_id)
+            job = states.hold(connection, job_id)
             if job.state != "delivering" or job.run != run:
+                return
+            receipts = _still_news(connection, ids, attempt, receipts)
+            if not receipts:
                 return
             delay = self.stages.retry_after(attempt, receipts)
             unproven = [receipt for receipt in receipts if receipt.state != "proven"]
@@ -164,3 +170,24 @@ class Deliverer:
             .limit(1)
         ).first()
         states.change(connection, self.trail, job, "done" if assessed else "refused")
+
+
+def _still_news(
+    connection: Connection, ids: Mapping[str, int], attempt: int, receipts: Sequence[Receipt]
+) -> list[Receipt]:
+    """Return the receipts that still count when two executors made the same attempt.
+
+    What is proven stays proven, and a failure counts only until a later attempt has begun.
+    """
+    rows = connection.execute(
+        select(Delivery.id, Delivery.attempts).where(
+            Delivery.id.in_(ids.values()), Delivery.state.in_(("pending", "sent"))
+        )
+    )
+    attempts = {row.id: row.attempts for row in rows}
+    return [
+        receipt
+        for receipt in receipts
+        if (made := attempts.get(ids[receipt.sop_instance_uid])) is not None
+        and (receipt.state == "proven" or made <= attempt + 1)
+    ]

@@ -32,6 +32,15 @@ class Task:
     delay_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class BegunTask:
+    """A task that an executor has begun and not finished."""
+
+    key: str
+    queue: str
+    executor_id: str
+
+
 Handler = Callable[..., None]
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from node.audit.tables import Job
 from node.audit.trail import Trail
-from node.database import utc_now
+from node.database import lock, utc_now
 from node.errors import JobError
 
 State = Literal["waiting", "queued", "running", "delivering", "done", "refused", "held", "dead"]
@@ -43,6 +43,18 @@ def find(connection: Connection, job_id: int) -> Row[Any]:
     return row
 
 
+def hold(connection: Connection, job_id: int) -> Row[Any]:
+    """Return the job's row and keep others from holding it until this transaction ends.
+
+    Call it before the first read of the transaction.
+
+    Raises:
+        JobError: If there is no such job.
+    """
+    lock(connection, f"job {job_id}")
+    return find(connection, job_id)
+
+
 def change(
     connection: Connection,
     trail: Trail,
@@ -54,15 +66,18 @@ def change(
     """Change a job's state, with its ledger row.
 
     Raises:
-        JobError: If the state cannot follow the present one.
+        JobError: If the state cannot follow the present one, or the job has changed since `job`
+            was read; the transaction must then be rolled back and may be begun anew.
     """
     if not may_follow(job.state, state):
         raise JobError(f"job {job.id} is {job.state}; it cannot become {state}")
-    connection.execute(
+    changed = connection.execute(
         update(Job)
-        .where(Job.id == job.id)
+        .where(Job.id == job.id, Job.state == job.state, Job.run == job.run)
         .values(state=state, reason=reason, updated_at=utc_now(), **columns)
     )
+    if changed.rowcount != 1:
+        raise JobError(f"job {job.id} has changed meanwhile; try again")
     if state != job.state or reason != job.reason:
         trail.record(
             connection,
