@@ -49,11 +49,11 @@ def adler_grade(measurements: SemanticMeasurements, thresholds: SemanticThreshol
     Grade 0 shows no flow, 1 some below the cut, 2 some above it in fewer than four vessels, 3
     four vessels and more. None where flow was not looked at.
     """
-    if measurements.flow_fraction is None or measurements.vessel_count is None:
+    if measurements.vessel_count is None:
         return None
     if measurements.vessel_count == 0:
         return 0
-    if thresholds.flow_grade.probability(measurements.flow_fraction) < 0.5:
+    if thresholds.flow_grade.probability(measurements.vessel_count) < 0.5:
         return 1
     return 3 if measurements.vessel_count >= _MARKED_VESSELS else 2
 

@@ -17,7 +17,8 @@ _MEASUREMENT_OF = {
     MORPHOLOGY: "irregularity",
     BOUNDARY: "margin_sharpness",
     ECHO: "heterogeneity",
-    FLOW: "flow_fraction",
+    # Adler's grades count vessels; the share of the area shrinks as lesions grow.
+    FLOW: "vessel_count",
 }
 # A cut needs readings of both classes; fewer than these fit noise.
 _FEWEST_PER_CLASS = 5
@@ -56,19 +57,19 @@ class Cut:
 class SemanticThresholds:
     """One cut a classified feature.
 
-    The defaults were learned on 120 simulated lesions; a bundle carries its own.
+    The defaults were learned on simulated lesions; a bundle carries its own.
 
     Attributes:
         morphology: On the irregularity; irregular above.
         boundary: On the margin's sharpness in 1/mm; unclear below.
         internal_echo: On the heterogeneity in grey levels; uneven above.
-        flow_grade: On the flow fraction; 2-3 above.
+        flow_grade: On the number of vessels; 2-3 above.
     """
 
     morphology: Cut = Cut(0.146, 17.8)
     boundary: Cut = Cut(1.74, -1.16)
     internal_echo: Cut = Cut(14.3, 0.148)
-    flow_grade: Cut = Cut(0.030, 40.0)
+    flow_grade: Cut = Cut(2.24, 1.75)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON or TOML."""
@@ -86,7 +87,7 @@ class SemanticThresholds:
 def measured(measurements: SemanticMeasurements, name: str) -> float | None:
     """The measurement that a classified feature rests on."""
     value: float | None = getattr(measurements, _MEASUREMENT_OF[name])
-    return value
+    return None if value is None else float(value)
 
 
 def learn_thresholds(
