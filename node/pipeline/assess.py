@@ -17,6 +17,7 @@ from models.bundle import Bundle, Score
 from models.errors import ModelsError
 from models.features.clinical import ClinicalInput
 from models.features.extract import Extraction, FeatureSettings, View, extract_features
+from models.imaging.errors import ImagingError
 from models.imaging.geometry import pixel_geometry
 from models.imaging.masks import SegmentMask, largest_frame, read_masks
 from models.imaging.read import Frame, read_frame
@@ -120,7 +121,18 @@ class Pipeline:
         except CaseRefusedError as error:
             raise InputError(str(error)) from error
         clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
-        return extract_features(view, clinical, settings, self.runner, doppler=doppler)
+        return self._extract(view, clinical, settings, doppler)
+
+    def _extract(
+        self, view: View, clinical: ClinicalInput, settings: FeatureSettings, doppler: View | None
+    ) -> Extraction:
+        """Measure; a colour image that cannot be used leaves the flow not assessed."""
+        try:
+            return extract_features(view, clinical, settings, self.runner, doppler=doppler)
+        except ModelsError:
+            if doppler is None:
+                raise
+            return extract_features(view, clinical, settings, self.runner)
 
     def _assess(self, case: Case, files: _Files) -> CaseResult:
         sight = _Sight()
@@ -129,9 +141,7 @@ class Pipeline:
                 view = _look(case, files, sight)
                 doppler = _doppler(case, files)
                 clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
-            extraction = extract_features(
-                view, clinical, self.settings, self.runner, doppler=doppler
-            )
+            extraction = self._extract(view, clinical, self.settings, doppler)
             sight.timings_ms.update(extraction.timings_ms)
             with sight.timed("score"):
                 score = self.bundle.score(extraction.features, prevalence=self.prior)
@@ -259,7 +269,10 @@ def _doppler(case: Case, files: _Files) -> View | None:
         return None
     reference = FrameReference(*best.source)
     dataset = files.dataset(reference.sop_instance_uid)
-    return View(files.frame(reference), best.mask, pixel_geometry(dataset, best.mask))
+    try:
+        return View(files.frame(reference), best.mask, pixel_geometry(dataset, best.mask))
+    except ImagingError:
+        return None  # the grey image is assessed all the same
 
 
 def _clinical(image: InstanceHeader) -> ClinicalInput:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -30,11 +34,23 @@ def test_top_level_names_are_the_agreed_ones() -> None:
     assert unknown == set()
 
 
-def test_every_data_file_matches_a_package_data_pattern() -> None:
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    globs = patterns["package-data"]["*"]
-    for package in ("node", "models", "sr_templates"):
-        for path in (ROOT / package).rglob("*"):
-            ours = path.is_file() and path.suffix not in {".py", ".pyc", ".nbi", ".nbc"}
-            if ours and "__pycache__" not in path.parts:
-                assert any(path.match(f"*/{glob}") for glob in globs), path
+def test_a_wheel_holds_every_file_of_our_packages(tmp_path: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "node", "models", "sr_templates"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert len(listed) > 100
+    for name in [*listed, "pyproject.toml", "README.md"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    build = "import setuptools.build_meta as b; print(b.build_wheel('dist'))"
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert set(listed) <= set(archive.namelist()), set(listed) - set(archive.namelist())

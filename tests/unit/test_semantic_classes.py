@@ -23,7 +23,7 @@ THRESHOLDS = SemanticThresholds(
     morphology=Cut(0.1, 50.0),
     boundary=Cut(2.0, -3.0),
     internal_echo=Cut(12.0, 0.5),
-    flow_grade=Cut(0.05, 80.0),
+    flow_grade=Cut(2.5, 1.5),
 )
 CALM = SemanticMeasurements(
     maximum_diameter=23.5,
@@ -140,7 +140,7 @@ def a_cohort(count: int, seed: int = 0) -> tuple[list[SemanticMeasurements], lis
             irregularity=rng.uniform(0.0, 0.2),
             margin_sharpness=rng.uniform(0.5, 3.5),
             heterogeneity=rng.uniform(2.0, 22.0),
-            flow_fraction=rng.uniform(0.0, 0.12),
+            vessel_count=int(rng.integers(0, 7)),
         )
         read = {}
         for name, (first, second) in CLASSES.items():
@@ -149,7 +149,7 @@ def a_cohort(count: int, seed: int = 0) -> tuple[list[SemanticMeasurements], lis
                 "morphology": one.irregularity,
                 "boundary": one.margin_sharpness,
                 "internal_echo": one.heterogeneity,
-                "flow_grade": one.flow_fraction,
+                "flow_grade": float(one.vessel_count or 0),
             }[name]
             read[name] = second if rng.random() < cut.probability(value) else first
         measurements.append(one)
