@@ -24,6 +24,10 @@ _SQLITE_PRAGMAS = (
     "synchronous=FULL",  # a commit is on the disk when it returns
 )
 
+#: Seconds after which PostgreSQL ends a transaction whose process does nothing; ours take less
+#: than one.
+IDLE_TRANSACTION_S = 10.0
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time, always UTC and aware, on both databases."""
@@ -71,7 +75,15 @@ def open_engine(url: str) -> Engine:
     except ArgumentError as error:
         raise ConfigurationError(f"database.url is no SQLAlchemy URL: {error}") from error
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed, pool_size=10, pool_pre_ping=True)
+        # A process that freezes in a transaction would keep its locks from its successor.
+        milliseconds = int(1000 * IDLE_TRANSACTION_S)
+        options = f"-c idle_in_transaction_session_timeout={milliseconds}"
+        return create_engine(
+            parsed,
+            pool_size=10,
+            pool_pre_ping=True,
+            connect_args={"options": f"{options} {parsed.query.get('options', '')}".strip()},
+        )
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         raise ConfigurationError("database.url must be sqlite:///FILE or postgresql+psycopg://...")
     Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)

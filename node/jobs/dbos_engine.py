@@ -17,7 +17,7 @@ from typing import Any
 from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine, text
 
-from node.database import lock_key
+from node.database import IDLE_TRANSACTION_S, lock_key
 from node.jobs.engine import QUEUES, BegunTask, Handler, Queue, Task
 
 APPLICATION_VERSION = "1"  # raised when the arguments of a task change their meaning
@@ -65,6 +65,7 @@ def _client(engine: Engine) -> DBOSClient:
         system_database_url=_url(engine),
         system_database_engine=shared,
         system_database_pool_size=_CLIENT_CONNECTIONS,
+        sys_db_idle_transaction_timeout_sec=IDLE_TRANSACTION_S,
     )
 
 
@@ -130,6 +131,7 @@ class DbosEngine(DbosEnqueuer):
             "executor_id": self._executor_id,
             "log_level": "WARNING",
             "enable_otlp": False,
+            "sys_db_idle_transaction_timeout_sec": IDLE_TRANSACTION_S,
             "max_executor_threads": 2 * sum(concurrency.values()) + 4,
         }
         if self._engine.dialect.name == "sqlite":
