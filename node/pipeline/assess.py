@@ -9,18 +9,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 
 from models.backbone.runner import DeepRunner
 from models.bundle import Bundle, Score
 from models.errors import ModelsError
 from models.features.clinical import ClinicalInput
 from models.features.extract import Extraction, FeatureSettings, View, extract_features
+from models.imaging.boxes import whole
 from models.imaging.errors import ImagingError
-from models.imaging.geometry import pixel_geometry
-from models.imaging.masks import SegmentMask, largest_frame, read_masks
-from models.imaging.read import Frame, read_frame
+from models.imaging.geometry import PixelGeometry, pixel_geometry
+from models.imaging.masks import SegmentMask, largest_frame
+from models.imaging.read import Frame
 from node.case import (
     BundleIdentity,
     Case,
@@ -34,6 +33,7 @@ from node.case import (
 from node.config import ModelSettings
 from node.errors import InputError, PipelineError
 from node.jobs.stages import StoredInstance
+from node.pipeline.files import CaseFiles
 from node.pipeline.outline import outline_of
 from node.pipeline.refusal import CaseRefusedError, refusal_of, require_kinship
 
@@ -91,6 +91,16 @@ class Pipeline:
         """Where the backbone runs; `none` without one."""
         return "none" if self.runner is None else self.runner.device
 
+    def warm_up(self) -> None:
+        """Assess a made-up disc once, so that the first case does not pay for loading kernels."""
+        rows, columns = np.ogrid[:160, :200]
+        disc = (rows - 80) ** 2 + (columns - 100) ** 2 < 40**2
+        speckle = np.random.default_rng(0).integers(0, 255, disc.shape, dtype=np.uint8)
+        geometry = PixelGeometry((0.2, 0.2), whole(disc.shape), "pixel spacing")
+        view = View(Frame(speckle), disc, geometry)
+        extraction = extract_features(view, ClinicalInput(), self.settings, self.runner)
+        self.bundle.score(extraction.features)
+
     def assess(
         self, cases: Sequence[Case], instances: Mapping[str, StoredInstance]
     ) -> tuple[CaseResult, ...]:
@@ -103,7 +113,7 @@ class Pipeline:
         Raises:
             PipelineError: If a file that was acknowledged cannot be read as DICOM any more.
         """
-        files = _Files(instances)
+        files = CaseFiles(instances)
         return tuple(self._assess(case, files) for case in cases)
 
     def measure(
@@ -115,7 +125,7 @@ class Pipeline:
             ModelsError: If it cannot be measured.
             InputError: If the mask does not belong to the image.
         """
-        files, sight = _Files(instances), _Sight()
+        files, sight = CaseFiles(instances), _Sight()
         try:
             view, doppler = _look(case, files, sight), _doppler(case, files)
         except CaseRefusedError as error:
@@ -134,7 +144,7 @@ class Pipeline:
                 raise
             return extract_features(view, clinical, settings, self.runner)
 
-    def _assess(self, case: Case, files: _Files) -> CaseResult:
+    def _assess(self, case: Case, files: CaseFiles) -> CaseResult:
         sight = _Sight()
         try:
             with sight.timed("read"):
@@ -201,41 +211,7 @@ class Pipeline:
         return BundleIdentity(self.bundle.name, self.bundle.version, self.bundle.sha256)
 
 
-class _Files:
-    """The files of one SEG, each decoded once."""
-
-    def __init__(self, instances: Mapping[str, StoredInstance]) -> None:
-        self._instances = instances
-        self._datasets: dict[str, Dataset] = {}
-        self._masks: dict[str, tuple[SegmentMask, ...]] = {}
-
-    def header(self, uid: str) -> InstanceHeader:
-        return self._stored(uid).header
-
-    def dataset(self, uid: str) -> Dataset:
-        if uid not in self._datasets:
-            try:
-                self._datasets[uid] = dcmread(self._stored(uid).path)
-            except (InvalidDicomError, OSError) as error:
-                raise PipelineError(f"instance {uid} cannot be read back: {error}") from error
-        return self._datasets[uid]
-
-    def masks(self, seg_uid: str) -> tuple[SegmentMask, ...]:
-        if seg_uid not in self._masks:
-            self._masks[seg_uid] = read_masks(self.dataset(seg_uid))
-        return self._masks[seg_uid]
-
-    def frame(self, reference: FrameReference) -> Frame:
-        return read_frame(self.dataset(reference.sop_instance_uid), reference.frame_number)
-
-    def _stored(self, uid: str) -> StoredInstance:
-        try:
-            return self._instances[uid]
-        except KeyError as error:
-            raise PipelineError(f"instance {uid} is not here any more") from error
-
-
-def _look(case: Case, files: _Files, sight: _Sight) -> View:
+def _look(case: Case, files: CaseFiles, sight: _Sight) -> View:
     """Choose the frame with the largest area, decode it and find its scale."""
     drawn = [
         mask
@@ -254,7 +230,7 @@ def _look(case: Case, files: _Files, sight: _Sight) -> View:
     return View(frame, sight.mask.mask, geometry)
 
 
-def _doppler(case: Case, files: _Files) -> View | None:
+def _doppler(case: Case, files: CaseFiles) -> View | None:
     """Return the lesion as outlined on a colour image; a mask is never copied to one."""
     best: SegmentMask | None = None
     for seg_uid, segment_number, reference in case.doppler:

@@ -110,6 +110,7 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
 
     settings = foundation.settings
     pipeline = Pipeline.load(settings.model)
+    pipeline.warm_up()
     stages = compose(settings, assess=assessment_stage(settings, pipeline))
     engine = DbosEngine(foundation.database, "work-1")
     rooms = (foundation.database, foundation.trail, engine, stages)
