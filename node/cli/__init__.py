@@ -42,8 +42,10 @@ def main() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for noisy in ("pynetdicom", "pydicom", "httpx", "radiomics", "dbos", "alembic"):
+    for noisy in ("pydicom", "httpx", "radiomics", "dbos", "alembic", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It reports every peer that cannot be reached as an error; we say so ourselves, in one line.
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     try:
         app()
     except (CrdlError, ModelsError, TemplateError) as error:

@@ -87,17 +87,21 @@ class Child:
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"CRDL_SUPERVISED": "1"},
+            env=os.environ | {"CRDL_SUPERVISED": "1"} | self._same_ports(),
         )
         if self.process.stdout is None:
             raise CrdlError(f"the {self.role} process has no output")
         threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()
 
+    def _same_ports(self) -> dict[str, str]:
+        """A restarted role listens where it was announced, also if the port was chosen freely."""
+        names = {"dicom": "CRDL_NODE__PORT", "web": "CRDL_WEB__PORT"}
+        return {names[key]: address.rpartition(":")[2] for key, address in self.ready.items()}
+
     def _listen(self, output: IO[str]) -> None:
         for line in output:
-            word, *pairs = line.split()
-            if word == READY:
-                self.ready = dict(pair.split("=", 1) for pair in pairs)
+            if line.startswith(READY):
+                self.ready = dict(pair.split("=", 1) for pair in line.split()[1:])
                 self.is_ready.set()
 
     def exited(self) -> int | None:

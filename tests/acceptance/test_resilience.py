@@ -149,3 +149,19 @@ def test_sigterm_drains_and_exits_with_zero(tmp_path: Path) -> None:
     (job,) = again.settled(1)
     assert job["state"] == "done"
     assert again.stop() == 0
+
+
+def test_a_killed_role_comes_back_on_its_port_and_goes_on(tmp_path: Path) -> None:
+    study = a_study(tmp_path / "study", 1, colour=False)
+    with a_node(tmp_path / "node", []) as node:
+        for role in ("receive", "work"):
+            (victim,) = (p for p in node.tree() if role in p.cmdline())
+            victim.kill()
+            psutil.wait_procs([victim], timeout=10)
+        sender = Sender([study])
+        sender.port = node.dicom_port
+        sender.thread.start()
+        sender.thread.join(60)
+        assert not sender.thread.is_alive()
+        (job,) = node.settled(1)
+        assert job["state"] == "done"

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Every measurement behind a published figure, and the slow tests. Takes long; wants an idle machine.
+set -eu
+cd "$(dirname "$0")/.."
+BIN=.venv/bin
+export OMP_NUM_THREADS=1
+$BIN/crdl bench radiomics
+$BIN/crdl bench backbone
+$BIN/python -m models.simulation.realism --cases 60
+exec $BIN/python -m pytest -m bench
