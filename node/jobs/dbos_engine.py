@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from node.jobs.engine import QUEUES, BegunTask, Handler, Queue, Task
 APPLICATION_VERSION = "1"  # raised when the arguments of a task change their meaning
 _NAME = "crdl-node"
 _POLL_S = 0.05
+_MIGRATION_POLL_S = 0.2
 _DATABASE_ATTEMPTS = 12  # the waits double from 0.5 s: a quarter of an hour
 _CLIENT_CONNECTIONS = 2  # enqueueing uses the caller's connection
 
@@ -39,11 +41,12 @@ def migrate(engine: Engine) -> None:
 def _one_at_a_time(engine: Engine) -> Iterator[None]:
     """Hold a lock that outlives transactions: DBOS migrates on connections of its own."""
     if engine.dialect.name == "postgresql":
-        # Autocommit, because DBOS creates indexes CONCURRENTLY: that waits for every open
-        # transaction, also for one that only waits for DBOS.
+        # DBOS creates indexes CONCURRENTLY, which waits for every open transaction and running
+        # statement, also for those that wait for DBOS: so autocommit, and ask instead of wait.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             key = {"key": lock_key("engine schema")}
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
+            while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), key):
+                time.sleep(_MIGRATION_POLL_S)
             try:
                 yield
             finally:

@@ -15,7 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, insert, select, text, update
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from node.audit import schema
 from node.audit.tables import LEDGERS, Base, Installation, Lease, LedgerSystem
@@ -188,10 +188,15 @@ def test_postgresql_ends_the_transaction_of_a_frozen_process(a_postgres: Postgre
         with database.connect() as connection:
             shown = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
         assert shown == wanted
-    with pytest.raises(OperationalError), database.begin() as connection:
-        lock(connection, "job 1")
-        time.sleep(0.6)
-        lock(connection, "job 2")
+
+    def freeze_in_a_transaction() -> None:
+        with database.begin() as connection:
+            lock(connection, "job 1")
+            time.sleep(0.6)
+            lock(connection, "job 2")
+
+    with pytest.raises(DBAPIError, match="idle-in-transaction"):
+        freeze_in_a_transaction()
     with database.begin() as connection:
         lock(connection, "job 1")
     database.dispose()
