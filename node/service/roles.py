@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _DRAIN_S = 30.0
 _PAIRING_THREADS = 2
 _DELIVERY_THREADS = 4
+_EXECUTOR_LENGTH = 80  # of the lease table
 _log = logging.getLogger(__name__)
 
 
@@ -105,6 +106,7 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.assessing import Assessor  # noqa: PLC0415
     from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
     from node.jobs.pairing import Pairer  # noqa: PLC0415
+    from node.jobs.recovery import start_sweeper  # noqa: PLC0415
     from node.pipeline.assess import Pipeline  # noqa: PLC0415 - torch, in this role only
     from node.service.compose import assessment_stage  # noqa: PLC0415
 
@@ -112,7 +114,9 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
     pipeline = Pipeline.load(settings.model)
     pipeline.warm_up()
     stages = compose(settings, assess=assessment_stage(settings, pipeline))
-    engine = DbosEngine(foundation.database, "work-1")
+    executor = _executor("work")
+    stop_sweeper = start_sweeper(foundation.database, executor, "work")
+    engine = DbosEngine(foundation.database, executor)
     rooms = (foundation.database, foundation.trail, engine, stages)
     engine.start(
         {"pairing": Pairer(*rooms), "inference": Assessor(*rooms, foundation.blobs)},
@@ -121,13 +125,17 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
     _announce()
     stop.wait()
     engine.stop(_DRAIN_S)
+    stop_sweeper()
 
 
 def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
     from node.jobs.delivering import Deliverer  # noqa: PLC0415
+    from node.jobs.recovery import start_sweeper  # noqa: PLC0415
 
-    engine = DbosEngine(foundation.database, "deliver-1")
+    executor = _executor("deliver")
+    stop_sweeper = start_sweeper(foundation.database, executor, "deliver")
+    engine = DbosEngine(foundation.database, executor)
     deliverer = Deliverer(
         foundation.database,
         foundation.trail,
@@ -139,6 +147,19 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     _announce()
     stop.wait()
     engine.stop(_DRAIN_S)
+    stop_sweeper()
+
+
+def _executor(role: str) -> str:
+    """Name this process among the executors of its database.
+
+    The embedded node has one of each role and restarts it under the same name, which resumes at
+    once. A role that runs by itself may run on many machines: its name must be its own, and the
+    sweepers of the others see to its tasks when it dies.
+    """
+    if os.environ.get("CRDL_SUPERVISED"):
+        return f"{role}-1"
+    return f"{role}-{socket.gethostname()}-{os.getpid()}"[:_EXECUTOR_LENGTH]
 
 
 def _web(foundation: Foundation, stop: threading.Event) -> None:
