@@ -171,6 +171,11 @@ def test_256_grey_levels_are_measured(an_image: np.ndarray, a_mask: np.ndarray) 
         bin_edges(0.0, 256.0, 1.0)
 
 
+def test_bins_narrower_than_the_rounding_of_the_values_are_refused(a_mask: np.ndarray) -> None:
+    with pytest.raises(TooManyGreyLevelsError, match="rounding"):
+        extract(np.full(a_mask.shape, 1e12), a_mask, SPACING, RadiomicsSettings(bin_width=1e-5))
+
+
 @pytest.mark.parametrize("spacing", [(0.0, 1.0), (1.0, -1.0), (np.nan, 1.0), (np.inf, 1.0)])
 def test_a_spacing_that_is_no_length_is_refused(
     an_image: np.ndarray, a_mask: np.ndarray, spacing: tuple[float, float]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from radiomics import cShape
 
 from models.errors import ModelsError
-from models.features.radiomics.mesh import TABLE, MeshTable, configurations, triangle_areas
+from models.features.radiomics.mesh import TABLE, MeshTable, count_configurations, triangle_areas
 
 CORNERS = np.array([(0, 0), (0, 1), (1, 1), (1, 0)], float)
 """Corners of the 2 x 2 configuration as (y, x), in the order of its bits."""
@@ -99,7 +99,7 @@ def derive() -> MeshTable:
         MeshFitError: if the fit leaves a residual or a share that is no whole number.
     """
     masks = _random_masks(250)
-    counts = np.array([np.bincount(configurations(m).ravel(), minlength=16)[1:] for m in masks])
+    counts = np.array([count_configurations(m)[1:] for m in masks])
     unit = np.ones(3)
     volumes = np.array([_pyradiomics(m, unit)[1] for m in masks])
     # the smallest solution is the share of each configuration; others differ by the fact that a

@@ -1,7 +1,8 @@
 """The radiomics of one lesion on one slice: every room called once, in order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,23 +19,29 @@ from models.features.radiomics.wavelet import (
     LOW,
     PLANE_BANDS,
     across_slice,
-    plane_bands,
+    band_values,
 )
 from models.features.radiomics.zones import count_zones
 
 DEFAULT = RadiomicsSettings()
 
-Band = tuple[str, NDArray[np.float64], NDArray[np.float64] | None]
+Image = tuple[str, NDArray[np.float64]]
+"""Name of an image and its values inside the lesion, row by row."""
+
+Features = Iterable[tuple[str, float]]
+"""Features by name."""
 
 
-def _bands(region: Region, settings: RadiomicsSettings) -> Iterator[Band]:
-    """Name, plane and filter across the slice of each image the settings ask for."""
-    yield "original", np.ascontiguousarray(region.original), None
-    planes = plane_bands(region.block, region.x_order, region.y_order, LOW, HIGH)
+def _images(
+    region: Region, inside: NDArray[np.bool_], settings: RadiomicsSettings
+) -> Iterator[Image]:
+    """The images the settings ask for, at the pixels of the bounding box that are `inside`."""
+    yield "original", region.original[inside]
+    planes = band_values(region.block, inside, region.x_order, region.y_order, LOW, HIGH)
     for name, plane in zip(PLANE_BANDS, planes, strict=True):
-        yield f"wavelet-{name}L", plane, LOW
+        yield f"wavelet-{name}L", across_slice(plane, LOW)
         if settings.feature_set == "full851":
-            yield f"wavelet-{name}H", plane, HIGH
+            yield f"wavelet-{name}H", across_slice(plane, HIGH)
 
 
 def images_of(region: Region, settings: RadiomicsSettings) -> dict[str, NDArray[np.float64]]:
@@ -47,90 +54,73 @@ def images_of(region: Region, settings: RadiomicsSettings) -> dict[str, NDArray[
     Returns:
         (height, width) pixel values of the original and of each wavelet band.
     """
-    return {
-        name: plane if across is None else across_slice(plane.ravel(), across).reshape(plane.shape)
-        for name, plane, across in _bands(region, settings)
-    }
+    everywhere = np.ones_like(region.mask)
+    images = _images(region, everywhere, settings)
+    return {name: values.reshape(everywhere.shape) for name, values in images}
 
 
-def _run_length_features(
-    runs: NDArray[np.int64], directions: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    if not directions.any():
-        return np.full(lengths.N_FEATURES, np.nan)
-    found = [lengths.length_features(*lengths.sparse(runs[a])) for a in np.flatnonzero(directions)]
-    mean: NDArray[np.float64] = np.mean(found, axis=0)
-    return mean
+@lru_cache(maxsize=16)
+def _feature_names(image: str) -> tuple[str, ...]:
+    """What `_measure` answers for an image, in its order; "" for what has no name."""
+    families = (
+        ("firstorder", firstorder.NAMES),
+        ("glcm", (*glcm.NAMES, "MCC")),
+        ("glrlm", lengths.RUN_NAMES),
+        ("glszm", lengths.ZONE_NAMES),
+        ("gldm", lengths.DEPENDENCE_NAMES),
+        ("ngtdm", ngtdm.NAMES),
+    )
+    return tuple(f"{image}_{f}_{name}" if name else "" for f, names in families for name in names)
 
 
-def _band_features(
+def _measure(
     values: NDArray[np.float64],
-    place: NDArray[np.int64],
+    mask: NDArray[np.bool_],
     directions: NDArray[np.bool_],
-    shape: tuple[int, int],
     pixel_volume: float,
     bin_width: float,
-) -> dict[str, float]:
-    """First-order and texture features of one image, by `class_Name`."""
+) -> list[float]:
+    """First-order and texture features of one image, in the order of `_feature_names`."""
     order = firstorder.quantiles(values)
     edges = bin_edges(float(order[0]), float(order[-1]), bin_width)
-    levels = np.zeros((shape[0] + 2, shape[1] + 2), np.int32)
-    n_levels = grey_levels(values, place, edges, levels)
+    levels, n_levels = grey_levels(values, mask, edges)
     pairs, runs, dependences, pixels, difference = count_neighbours(levels, n_levels)
-    first = firstorder.first_order_features(values, order, pixels, pixel_volume)
     cooccurrence, q = glcm.cooccurrence_features(pairs)
-    run = _run_length_features(runs, directions)
-    zone = lengths.length_features(*count_zones(levels))
-    dependence = lengths.length_features(*lengths.sparse(dependences))
-    tone = ngtdm.tone_difference_features(pixels, difference)
-    found = {"glcm_MCC": glcm.maximal_correlation(q, pixels)}
-    for family, names, numbers in (
-        ("firstorder", firstorder.NAMES, first),
-        ("glcm", glcm.NAMES, cooccurrence),
-        ("glrlm", lengths.RUN_NAMES, run),
-        ("glszm", lengths.ZONE_NAMES, zone),
-        ("gldm", lengths.DEPENDENCE_NAMES, dependence),
-        ("ngtdm", ngtdm.NAMES, tone),
-    ):
-        found |= {f"{family}_{n}": v for n, v in zip(names, numbers.tolist(), strict=True) if n}
-    return found
+    return [
+        *firstorder.first_order_features(values, order, pixels, pixel_volume).tolist(),
+        *cooccurrence.tolist(),
+        glcm.maximal_correlation(q, pixels),
+        *lengths.run_features(runs, directions).tolist(),
+        *lengths.length_features(*count_zones(levels)).tolist(),
+        *lengths.matrix_features(dependences).tolist(),
+        *ngtdm.tone_difference_features(pixels, difference).tolist(),
+    ]
 
 
 def _fused(region: Region, settings: RadiomicsSettings, threads: int) -> dict[str, float]:
     mask = region.mask
-    inside = np.flatnonzero(mask)
-    width = mask.shape[1]
-    # the level plane has a rim of one pixel
-    place = inside + 2 * (inside // width) + width + 3
     directions = shared_lines(mask)
     pixel_volume = float(np.prod(region.spacing_3d))
 
-    def measure(band: Band) -> dict[str, float]:
-        name, plane, across = band
-        values = plane.ravel()[inside]
-        if across is not None:
-            values = across_slice(values, across)
-        found = _band_features(
-            values, place, directions, mask.shape, pixel_volume, settings.bin_width
-        )
-        return {f"{name}_{feature}": value for feature, value in found.items()}
+    def measure(image: Image) -> Features:
+        name, values = image
+        found = _measure(values, mask, directions, pixel_volume, settings.bin_width)
+        return zip(_feature_names(name), found, strict=True)
 
-    features = {
-        f"original_shape_{name}": value
-        for name, value in shape_features(mask, region.spacing_3d).items()
-    }
-    for found in _map(measure, _bands(region, settings), threads):
-        features |= found
+    shape = shape_features(mask, region.spacing_3d)
+    features = {f"original_shape_{name}": value for name, value in shape.items()}
+    for found in _map(measure, _images(region, mask, settings), threads):
+        features.update(found)
     return features
 
 
 def _map(
-    measure: Callable[[Band], dict[str, float]], bands: Iterator[Band], threads: int
-) -> list[dict[str, float]]:
+    measure: Callable[[Image], Features], images: Iterator[Image], threads: int
+) -> Iterable[Features]:
     if threads == 1:
-        return [measure(band) for band in bands]
+        return map(measure, images)
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(measure, bands))
+        return list(pool.map(measure, images))
 
 
 def extract(

@@ -39,18 +39,37 @@ BUCKETS = 2048
 
 
 @kernel
+def extremes(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Smallest and largest value, in four lanes that need not wait for one another.
+
+    Args:
+        values: (n,) pixel values, finite.
+    """
+    n = values.size
+    a = b = c = d = e = f = g = h = values[0]
+    for k in range(0, n - 3, 4):
+        a, e = min(a, values[k]), max(e, values[k])
+        b, f = min(b, values[k + 1]), max(f, values[k + 1])
+        c, g = min(c, values[k + 2]), max(g, values[k + 2])
+        d, h = min(d, values[k + 3]), max(h, values[k + 3])
+    for k in range(n - n % 4, n):
+        a, e = min(a, values[k]), max(e, values[k])
+    return min(a, b, c, d), max(e, f, g, h)
+
+
+@kernel
 def order_statistics(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> NDArray[np.float64]:
     """The values of given rank: only the buckets that hold them are sorted.
 
     Args:
         values: (n,) pixel values, finite.
-        ranks: (m,) rising ranks from 0.
+        ranks: (m,) ranks from 0, none below the one before it.
 
     Returns:
         (m,) the values of these ranks.
     """
-    low = values.min()
-    scale = BUCKETS / (values.max() - low)
+    low, high = extremes(values)
+    scale = BUCKETS / (high - low)
     out = np.empty(ranks.size)
     if not np.isfinite(scale):  # a flat or all but flat lesion
         ordered = np.sort(values)
@@ -60,9 +79,9 @@ def order_statistics(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> N
     bucket = np.empty(values.size, np.uint16)
     counts = np.zeros(BUCKETS, np.int64)
     for k in range(values.size):
-        b = min(int((values[k] - low) * scale), BUCKETS - 1)
-        bucket[k] = b
-        counts[b] += 1
+        place = min(int((values[k] - low) * scale), BUCKETS - 1)
+        bucket[k] = place
+        counts[np.uint64(place)] += 1
     wanted = np.zeros(BUCKETS, np.bool_)
     shift = np.empty(ranks.size, np.int64)
     before = skipped = m = 0
@@ -86,6 +105,7 @@ def order_statistics(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> N
     return out
 
 
+@kernel
 def quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The order statistics first-order features rest on.
 
@@ -96,19 +116,25 @@ def quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
         (7,) minimum, 10th, 25th, 50th, 75th, 90th percentile and maximum, linearly interpolated
         as `numpy.percentile` and `numpy.median` do.
     """
-    place = (values.size - 1) * np.array(QUANTILES)
-    below = np.floor(place).astype(np.int64)
-    above = np.minimum(below + 1, values.size - 1)
-    ranks = np.unique(np.concatenate((below, above)))
+    last = values.size - 1
+    below = np.empty(len(QUANTILES), np.int64)
+    ranks = np.empty(2 * len(QUANTILES), np.int64)
+    for q in range(len(QUANTILES)):
+        below[q] = int(last * QUANTILES[q])
+        ranks[2 * q] = below[q]
+        ranks[2 * q + 1] = min(below[q] + 1, last)
+    ranks.sort()
     ordered = order_statistics(values, ranks)
-    low, high = ordered[np.searchsorted(ranks, below)], ordered[np.searchsorted(ranks, above)]
-    t = place - below
-    # numpy interpolates from the nearer end
-    found: NDArray[np.float64] = np.where(
-        t < 0.5, low + (high - low) * t, high - (high - low) * (1.0 - t)
-    )
-    if t[MEDIAN] > 0.0:  # numpy's median is the mean of the middle two
-        found[MEDIAN] = (low[MEDIAN] + high[MEDIAN]) / 2
+    found = np.empty(len(QUANTILES))
+    for q in range(len(QUANTILES)):
+        t = last * QUANTILES[q] - below[q]
+        at = np.searchsorted(ranks, below[q])
+        low = ordered[at]
+        high = ordered[np.searchsorted(ranks, min(below[q] + 1, last))]
+        # numpy interpolates from the nearer end
+        found[q] = low + (high - low) * t if t < 0.5 else high - (high - low) * (1.0 - t)
+        if q == MEDIAN and t > 0.0:  # numpy's median is the mean of the middle two
+            found[q] = (low + high) / 2
     return found
 
 
@@ -177,28 +203,28 @@ def first_order_features(
     """
     n = values.size
     p10, p90 = order[1], order[5]
-    energy = 0.0
-    robust = np.zeros(n)
+    robust = np.empty(n)
     robust_n = 0
     for k in range(n):
         v = values[k]
-        energy += v * v
         # pyradiomics compares the differences, not the values, and sums the others as zeros
-        if not (v - p10 < 0.0 or v - p90 > 0.0):
-            robust[k] = v
-            robust_n += 1
+        outside = (v - p10 < 0.0) | (v - p90 > 0.0)
+        robust[k] = 0.0 if outside else v
+        robust_n += 0 if outside else 1
     mean = pairwise_sum(values) / n
     robust_mean = pairwise_sum(robust) / robust_n
-    m2 = m3 = m4 = deviation = robust_deviation = 0.0
+    energy = m2 = m3 = m4 = deviation = robust_deviation = 0.0
     for v in values:
+        energy += v * v
         d = v - mean
         d2 = d * d
         m2 += d2
         m3 += d2 * d
         m4 += d2 * d2
         deviation += abs(d)
-        if not (v - p10 < 0.0 or v - p90 > 0.0):
-            robust_deviation += abs(v - robust_mean)
+        outside = (v - p10 < 0.0) | (v - p90 > 0.0)
+        # a sum of absolute values is the same with zeros in it
+        robust_deviation += 0.0 if outside else abs(v - robust_mean)
     m2 /= n
     m3 /= n
     m4 /= n

@@ -192,7 +192,8 @@ def maximal_correlation(q: NDArray[np.float64], pixels: NDArray[np.int64]) -> fl
         return 1.0
     if q.shape[0] == 0:
         return float("nan")
-    eigenvalues = np.linalg.eigvals(q[:, present[:, None], present])
+    compact = q if present.size == q.shape[1] else q[:, present[:, None], present]
+    eigenvalues = np.linalg.eigvals(compact)
     eigenvalues.sort()
     # an eigenvalue of 0 may round below 0: its NaN is left out of the mean, as in pyradiomics
     with np.errstate(invalid="ignore"):

@@ -171,3 +171,29 @@ def length_features(
             long_high / total,
         ]
     )
+
+
+@kernel
+def matrix_features(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The 16 features of a whole matrix, as `sparse` takes it."""
+    level, length, count = sparse(matrix)
+    return length_features(level, length, count)
+
+
+@kernel
+def run_features(runs: NDArray[np.int64], directions: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The 16 run length features, averaged over the directions.
+
+    Args:
+        runs: (4, levels, lengths) runs by level - 1 and length - 1.
+        directions: (4,) which directions count.
+
+    Returns:
+        (16,) the mean in the order of `RUN_NAMES`; NaN if no direction counts.
+    """
+    mean = np.zeros(N_FEATURES)
+    for a in range(4):
+        if directions[a]:
+            mean += matrix_features(runs[a])
+    mean /= directions.sum()
+    return mean

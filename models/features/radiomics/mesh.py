@@ -16,6 +16,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from models.features.radiomics.jit import kernel
+
 TABLE = Path(__file__).with_name("mesh.json")
 
 
@@ -35,19 +37,25 @@ def _table() -> MeshTable:
     return table
 
 
-def configurations(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The configuration number of every 2 x 2 square.
+@kernel
+def count_configurations(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How often each configuration occurs.
 
     Args:
         mask: (rows, columns) with a rim of at least one pixel outside the lesion.
 
     Returns:
-        (rows - 1, columns - 1) numbers 0..15.
+        (16,) number of 2 x 2 squares of each configuration.
     """
-    numbers = np.zeros((mask.shape[0] - 1, mask.shape[1] - 1), np.uint8)
-    for bit, corner in enumerate((mask[:-1, :-1], mask[:-1, 1:], mask[1:, 1:], mask[1:, :-1])):
-        numbers += corner * np.uint8(1 << bit)
-    return numbers
+    counts = np.zeros(16, np.int64)
+    number = np.empty(mask.shape[1] - 1, np.uint8)
+    for y in range(mask.shape[0] - 1):
+        row, below = mask[y], mask[y + 1]
+        for x in range(number.size):
+            number[x] = row[x] + 2 * row[x + 1] + 4 * below[x + 1] + 8 * below[x]
+        for x in range(number.size):
+            counts[number[x]] += 1
+    return counts
 
 
 def triangle_areas(
@@ -91,7 +99,7 @@ def area_and_volume(
     Returns:
         Area in mm^2 and volume in mm^3.
     """
-    counts = np.bincount(configurations(mask).ravel(), minlength=16).astype(np.float64)
+    counts = count_configurations(mask).astype(np.float64)
     shares = np.array([entry["volume_48ths"] for entry in _table()])
     z, y, x = spacing
     return float((counts * _areas(spacing)).sum()), float((counts * shares).sum()) / 48 * z * y * x

@@ -16,7 +16,7 @@ Counts = tuple[
 
 
 @kernel
-def count_neighbours(levels: NDArray[np.int32], n_levels: int) -> Counts:
+def count_neighbours(levels: NDArray[np.int16], n_levels: int) -> Counts:
     """Count pairs, runs, dependences and tone differences.
 
     Args:
@@ -32,76 +32,94 @@ def count_neighbours(levels: NDArray[np.int32], n_levels: int) -> Counts:
         difference: (n_levels,) sum of |level - mean of the neighbours in the lesion|.
     """
     rows, columns = levels.shape[0] - 2, levels.shape[1] - 2
+    side = max(rows, columns)
     pairs = np.zeros((4, n_levels + 1, n_levels + 1), np.int64)
-    runs = np.zeros((4, n_levels, max(rows, columns)), np.int64)
+    # pixels by level - 1 and their place within their run
+    reach = np.zeros((4, n_levels, side + 1), np.int64)
     dependences = np.zeros((n_levels, 9), np.int64)
-    pixels = np.zeros(n_levels, np.int64)
     # |level * neighbours - their sum| is whole: summed exactly by number of neighbours
     scaled = np.zeros((n_levels, 9), np.int64)
-    # length of the run that ends at each pixel of the row above and of this row
-    above_y = np.zeros(columns + 2, np.int32)
-    above_d = np.zeros(columns + 2, np.int32)
-    above_a = np.zeros(columns + 2, np.int32)
-    here_y = np.zeros(columns + 2, np.int32)
-    here_d = np.zeros(columns + 2, np.int32)
-    here_a = np.zeros(columns + 2, np.int32)
-    for y in range(1, rows + 1):
-        up, row, down = levels[y - 1], levels[y], levels[y + 1]
-        run_x = 0
+    equal = np.empty(columns, np.int16)
+    inside = np.empty(columns, np.int16)
+    total = np.empty(columns, np.int16)
+    # place within its run along y, diagonal and antidiagonal of each pixel of two rows
+    place = np.zeros((2, 3, columns + 2), np.int32)
+    for y in range(rows):
+        up, row, down = levels[y], levels[y + 1], levels[y + 2]
+        # loops over short integers that the compiler turns into vector instructions
+        for x in range(columns):
+            g = row[x + 1]
+            equal[x] = (
+                int(up[x] == g)
+                + int(up[x + 1] == g)
+                + int(up[x + 2] == g)
+                + int(row[x] == g)
+                + int(row[x + 2] == g)
+                + int(down[x] == g)
+                + int(down[x + 1] == g)
+                + int(down[x + 2] == g)
+            )
+        for x in range(columns):
+            inside[x] = (
+                int(up[x] != 0)
+                + int(up[x + 1] != 0)
+                + int(up[x + 2] != 0)
+                + int(row[x] != 0)
+                + int(row[x + 2] != 0)
+                + int(down[x] != 0)
+                + int(down[x + 1] != 0)
+                + int(down[x + 2] != 0)
+            )
+        for x in range(columns):
+            total[x] = (
+                up[x]
+                + up[x + 1]
+                + up[x + 2]
+                + row[x]
+                + row[x + 2]
+                + down[x]
+                + down[x + 1]
+                + down[x + 2]
+            )
+        above_y, above_d, above_a = place[y & 1]
+        here_y, here_d, here_a = place[1 - (y & 1)]
         for x in range(1, columns + 1):
-            g = row[x]
-            if g == 0:
-                run_x = 0
+            here_y[x] = above_y[x] * np.int32(up[x] == row[x]) + np.int32(1)
+        for x in range(1, columns + 1):
+            here_d[x] = above_d[x - 1] * np.int32(up[x - 1] == row[x]) + np.int32(1)
+        for x in range(1, columns + 1):
+            here_a[x] = above_a[x + 1] * np.int32(up[x + 1] == row[x]) + np.int32(1)
+        run = np.int64(0)
+        for x in range(columns):
+            level = row[x + 1]
+            if level == 0:
                 continue
-            nw, n, ne = up[x - 1], up[x], up[x + 1]
-            w, e = row[x - 1], row[x + 1]
-            sw, s, se = down[x - 1], down[x], down[x + 1]
             # unsigned indices spare numba the question whether they are negative
-            i = np.uint64(g - 1)
-            pairs[0, np.uint64(g), np.uint64(e)] += 1
-            pairs[1, np.uint64(g), np.uint64(s)] += 1
-            pairs[2, np.uint64(g), np.uint64(se)] += 1
-            pairs[3, np.uint64(g), np.uint64(sw)] += 1
-            pixels[i] += 1
-            equal = (
-                int(nw == g)
-                + int(n == g)
-                + int(ne == g)
-                + int(w == g)
-                + int(e == g)
-                + int(sw == g)
-                + int(s == g)
-                + int(se == g)
-            )
-            dependences[i, np.uint64(equal)] += 1
-            inside = (
-                int(nw != 0)
-                + int(n != 0)
-                + int(ne != 0)
-                + int(w != 0)
-                + int(e != 0)
-                + int(sw != 0)
-                + int(s != 0)
-                + int(se != 0)
-            )
-            scaled[i, np.uint64(inside)] += abs(g * inside - (nw + n + ne + w + e + sw + s + se))
-            # a run is counted where it ends; adding 0 elsewhere is faster than asking
-            run_x = run_x * int(w == g) + 1
-            runs[0, i, np.uint64(run_x - 1)] += int(e != g)
-            run = above_y[x] * int(n == g) + 1
-            here_y[x] = run
-            runs[1, i, np.uint64(run - 1)] += int(s != g)
-            run = above_d[x - 1] * int(nw == g) + 1
-            here_d[x] = run
-            runs[2, i, np.uint64(run - 1)] += int(se != g)
-            run = above_a[x + 1] * int(ne == g) + 1
-            here_a[x] = run
-            runs[3, i, np.uint64(run - 1)] += int(sw != g)
-        above_y, here_y = here_y, above_y
-        above_d, here_d = here_d, above_d
-        above_a, here_a = here_a, above_a
+            g = np.uint64(level)
+            i = g - np.uint64(1)
+            pairs[0, g, np.uint64(row[x + 2])] += 1
+            pairs[1, g, np.uint64(down[x + 1])] += 1
+            pairs[2, g, np.uint64(down[x + 2])] += 1
+            pairs[3, g, np.uint64(down[x])] += 1
+            dependences[i, np.uint64(equal[x])] += 1
+            scaled[i, np.uint64(inside[x])] += abs(np.int64(level) * inside[x] - total[x])
+            run = run * np.int64(row[x] == level) + 1
+            reach[0, i, np.uint64(run)] += 1
+            reach[1, i, np.uint64(here_y[x + 1])] += 1
+            reach[2, i, np.uint64(here_d[x + 1])] += 1
+            reach[3, i, np.uint64(here_a[x + 1])] += 1
+    # a run of k pixels has one that is the k-th and none after it
+    runs = np.empty((4, n_levels, side), np.int64)
+    for a in range(4):
+        for g in range(n_levels):
+            for k in range(1, side):
+                runs[a, g, k - 1] = reach[a, g, k] - reach[a, g, k + 1]
+            runs[a, g, side - 1] = reach[a, g, side]
+    pixels = np.zeros(n_levels, np.int64)
     difference = np.zeros(n_levels)
     for g in range(n_levels):
+        for k in range(9):
+            pixels[g] += dependences[g, k]
         for k in range(1, 9):
             difference[g] += scaled[g, k] / k
     return pairs, runs, dependences, pixels, difference

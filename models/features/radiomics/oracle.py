@@ -19,7 +19,7 @@ TEXTURE_CLASSES = ("firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
 
 
 def pyradiomics_features(
-    image: NDArray[np.float64],
+    image: NDArray[np.generic],
     mask: NDArray[np.bool_],
     spacing: tuple[float, float],
     settings: RadiomicsSettings,
@@ -29,7 +29,7 @@ def pyradiomics_features(
     """What pyradiomics answers for one slice, all 851 features.
 
     Args:
-        image: (rows, columns) pixel values.
+        image: (rows, columns) pixel values of any real type.
         mask: (rows, columns) the lesion.
         spacing: distance between rows and between columns, mm.
         settings: bin width and wavelet.

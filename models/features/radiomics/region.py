@@ -24,7 +24,7 @@ class Region:
     """A lesion that can be measured; constructing it refuses one that cannot.
 
     Attributes:
-        image: (rows, columns) the whole slice as float64.
+        image: (rows, columns) the whole slice, of any real type.
         full_mask: (rows, columns) the lesion on it.
         spacing_3d: edge lengths of a pixel along z, y, x, mm.
         mask: (height, width) the lesion cropped to its bounding box.
@@ -38,7 +38,7 @@ class Region:
             docstrings say.
     """
 
-    image: NDArray[np.float64]
+    image: NDArray[np.generic]
     full_mask: NDArray[np.bool_]
     spacing_3d: tuple[float, float, float]
     mask: NDArray[np.bool_] = field(init=False)
@@ -58,13 +58,15 @@ class Region:
             raise MaskTooSmallError(
                 f"the mask spans {y1 - y0} x {x1 - x0} pixels; a lesion needs 2 x 2 at least"
             )
+        # only what is measured is converted: a slice is often many times its lesion
         block = self.image[window(y0, y1, rows)[:, None], window(x0, x1, columns)]
+        block = np.ascontiguousarray(block, np.float64)
         # a NaN fails this comparison too
-        if not bool((np.abs(block) <= LARGEST_VALUE).all()):
+        if not -LARGEST_VALUE <= block.min() <= block.max() <= LARGEST_VALUE:
             raise NotFiniteError("the lesion or its surroundings hold NaN, infinity or over 1e12")
         put = object.__setattr__
         put(self, "mask", np.ascontiguousarray(self.full_mask[y0:y1, x0:x1]))
-        put(self, "block", np.ascontiguousarray(block))
+        put(self, "block", block)
         put(self, "y_order", np.ascontiguousarray(tap_order(rows + rows % 2)[y0:y1]))
         put(self, "x_order", np.ascontiguousarray(tap_order(columns + columns % 2)[x0:x1]))
 
@@ -73,8 +75,8 @@ class Region:
         """Check and convert what a caller holds.
 
         Args:
-            image: (rows, columns) of any real type; converted to float64 before anything else,
-                because uint8 arithmetic overflows silently in pyradiomics.
+            image: (rows, columns) of any real type; what is measured is converted to float64
+                before anything else, because uint8 arithmetic overflows silently in pyradiomics.
             mask: (rows, columns), true or nonzero inside the lesion.
             spacing: distance between rows and between columns, mm.
 
@@ -95,7 +97,7 @@ class Region:
         row_mm, column_mm = (float(s) for s in spacing)
         if not (0 < row_mm < np.inf and 0 < column_mm < np.inf):
             raise SpacingError(f"the spacing {spacing} is not two lengths in millimetres")
-        return cls(pixels.astype(np.float64), inside != 0, (SLICE_SPACING_MM, row_mm, column_mm))
+        return cls(pixels, inside != 0, (SLICE_SPACING_MM, row_mm, column_mm))
 
     @property
     def original(self) -> NDArray[np.float64]:

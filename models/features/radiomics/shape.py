@@ -74,7 +74,8 @@ def shape_features(
         Flatness and LeastAxisLength are 0.
     """
     slice_mm, row_mm, column_mm = spacing
-    rimmed = np.pad(mask, 1)
+    rimmed = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.bool_)
+    rimmed[1:-1, 1:-1] = mask
     area, volume = area_and_volume(rimmed, spacing)
     in_slice, in_column, in_row, in_space = diameters(rimmed, spacing)
     n, larger, smaller = principal_variances(mask, row_mm, column_mm)

@@ -23,7 +23,7 @@ BEFORE, AFTER = 2, 3
 """Pixels that an output needs before and after its own place: F/2 - 1 and F/2."""
 
 PLANE_BANDS = ("LL", "LH", "HL", "HH")
-"""In-plane bands in the order `plane_bands` returns them: filter along x, filter along y."""
+"""In-plane bands in the order `band_values` returns them: filter along x, filter along y."""
 
 
 @lru_cache(maxsize=64)
@@ -62,33 +62,49 @@ def window(start: int, stop: int, length: int) -> NDArray[np.int64]:
 
 
 @kernel
-def plane_bands(
+def band_values(
     block: NDArray[np.float64],
+    mask: NDArray[np.bool_],
     x_order: NDArray[np.int64],
     y_order: NDArray[np.int64],
     low: NDArray[np.float64],
     high: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Filter a block along x and then along y.
+    """Filter a block along x and then along y, and keep the pixels of the lesion.
+
+    Rows filtered along x wait in a ring of six for the filter along y, so that nothing of the
+    size of the block is ever written.
 
     Args:
         block: (rows + 5, columns + 5) pixels, as `window` lays them out on both axes.
+        mask: (rows, columns) the lesion.
         x_order: (columns, 6) tap order of the wanted outputs.
         y_order: (rows, 6) the same for y.
         low: (6,) low-pass filter.
         high: (6,) high-pass filter.
 
     Returns:
-        (4, rows, columns) in the order of `PLANE_BANDS`.
+        (4, n) pixels of the lesion row by row, in the order of `PLANE_BANDS`.
     """
-    rows, columns = y_order.shape[0], x_order.shape[0]
-    along_x = np.empty((2, rows + 5, columns))
-    for f in range(2):
-        taps = low if f == 0 else high
-        t0, t1, t2, t3, t4, t5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
-        for y in range(rows + 5):
-            source = block[y]
-            target = along_x[f, y]
+    rows, columns = mask.shape
+    out = np.empty((4, mask.sum()))
+    ring = np.empty((2, TAPS, columns))
+    line = np.empty((4, columns))
+    odd = np.empty(columns, np.int64)  # outputs whose products are added in another order
+    n_odd = 0
+    for x in range(columns):
+        for k in range(TAPS):
+            if x_order[x, k] != k:
+                odd[n_odd] = x
+                n_odd += 1
+                break
+    n = 0
+    for place in range(rows + 5):
+        source = block[place]
+        for f in range(2):
+            taps = low if f == 0 else high
+            t0, t1, t2, t3, t4, t5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
+            target = ring[f, place % TAPS]
             for x in range(columns):
                 target[x] = (
                     t0 * source[x + 5]
@@ -98,40 +114,36 @@ def plane_bands(
                     + t4 * source[x + 1]
                     + t5 * source[x]
                 )
-    for x in range(columns):
-        plain = True
-        for k in range(6):
-            plain = plain and x_order[x, k] == k
-        if plain:
-            continue
-        for f in range(2):
-            taps = low if f == 0 else high
-            for y in range(rows + 5):
+            for m in range(n_odd):
+                x = odd[m]
                 total = 0.0
-                for k in range(6):
+                for k in range(TAPS):
                     j = x_order[x, k]
-                    total += taps[j] * block[y, x + 5 - j]
-                along_x[f, y, x] = total
-    out = np.empty((4, rows, columns))
-    for f in range(2):
-        for g in range(2):
-            taps = low if g == 0 else high
-            for y in range(rows):
-                # the order holds for a whole row, so the six rows are simply taken in it
-                a, b, c = y_order[y, 0], y_order[y, 1], y_order[y, 2]
-                d, e, h = y_order[y, 3], y_order[y, 4], y_order[y, 5]
+                    total += taps[j] * source[x + 5 - j]
+                target[x] = total
+        y = place - 5
+        if y < 0:
+            continue
+        # the order holds for a whole row, so the six rows are simply taken in it
+        a, b, c = y_order[y, 0], y_order[y, 1], y_order[y, 2]
+        d, e, h = y_order[y, 3], y_order[y, 4], y_order[y, 5]
+        for f in range(2):
+            ra, rb = ring[f, (place - a) % TAPS], ring[f, (place - b) % TAPS]
+            rc, rd = ring[f, (place - c) % TAPS], ring[f, (place - d) % TAPS]
+            re, rh = ring[f, (place - e) % TAPS], ring[f, (place - h) % TAPS]
+            for g in range(2):
+                taps = low if g == 0 else high
                 ta, tb, tc, td, te, th = taps[a], taps[b], taps[c], taps[d], taps[e], taps[h]
-                ra = along_x[f, y + 5 - a]
-                rb = along_x[f, y + 5 - b]
-                rc = along_x[f, y + 5 - c]
-                rd = along_x[f, y + 5 - d]
-                re = along_x[f, y + 5 - e]
-                rh = along_x[f, y + 5 - h]
-                target = out[2 * f + g, y]
+                target = line[2 * f + g]
                 for x in range(columns):
                     target[x] = (
                         ta * ra[x] + tb * rb[x] + tc * rc[x] + td * rd[x] + te * re[x] + th * rh[x]
                     )
+        for x in range(columns):
+            if mask[y, x]:
+                for band in range(4):
+                    out[band, n] = line[band, x]
+                n += 1
     return out
 
 

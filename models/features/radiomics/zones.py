@@ -12,7 +12,7 @@ Zones = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 @kernel
-def count_zones(levels: NDArray[np.int32]) -> Zones:
+def count_zones(levels: NDArray[np.int16]) -> Zones:
     """Label the zones by union-find and count them by level and size.
 
     Args:
@@ -21,64 +21,77 @@ def count_zones(levels: NDArray[np.int32]) -> Zones:
     Returns:
         level, size and number of each kind of zone there is, each (kinds,).
     """
-    width = levels.shape[1]
-    flat = levels.ravel()
-    parent = np.empty(flat.size, np.int32)
-    size = np.zeros(flat.size, np.int32)
+    rows, columns = levels.shape[0] - 2, levels.shape[1] - 2
+    parent = np.empty(rows * columns + 1, np.int32)
+    grey = np.empty(rows * columns + 1, np.int16)
+    size = np.zeros(rows * columns + 1, np.int32)
+    labels = np.zeros((2, columns + 2), np.int32)  # of two rows
+    # which neighbours are of one level is hard to foresee, so no branch hangs on it: loops the
+    # compiler turns into vector instructions prepare the choice of each pixel of the row
+    known = np.empty(columns, np.int32)  # label from the row above, -1 for none
+    continues = np.empty(columns, np.int32)  # -1 where the pixel to the west is of the level
+    meets = np.empty(columns, np.bool_)  # two zones meet: all other neighbours touch each other
+    fresh = np.int64(0)
+    for y in range(rows):
+        up, row = levels[y], levels[y + 1]
+        above, here = labels[y & 1], labels[1 - (y & 1)]
+        for x in range(columns):
+            g = row[x + 1]
+            label = above[x] if up[x] == g else np.int32(-1)
+            label = above[x + 2] if up[x + 2] == g else label
+            known[x] = above[x + 1] if up[x + 1] == g else label
+        for x in range(columns):
+            continues[x] = -np.int32(row[x] == row[x + 1])
+        for x in range(columns):
+            g = row[x + 1]
+            meets[x] = (
+                (up[x + 2] == g) & (up[x + 1] != g) & ((up[x] == g) | (row[x] == g)) & (g != 0)
+            )
+        west = np.int64(0)
+        for x in range(columns):
+            if row[x + 1] == 0:
+                continue
+            parent[fresh] = fresh
+            grey[fresh] = row[x + 1]
+            # in bits: the label from above, else the one from the west, else a fresh one
+            label = np.int64(known[x])
+            other = fresh ^ ((fresh ^ west) & np.int64(continues[x]))
+            label ^= (label ^ other) & (label >> 63)
+            if meets[x]:
+                one = west if row[x] == row[x + 1] else np.int64(above[x])
+                if one != label:
+                    two = label
+                    while parent[one] != one:
+                        parent[one] = parent[parent[one]]
+                        one = np.int64(parent[one])
+                    while parent[two] != two:
+                        parent[two] = parent[parent[two]]
+                        two = np.int64(parent[two])
+                    parent[max(one, two)] = min(one, two)
+            here[x + 1] = label
+            west = label
+            size[label] += 1
+            fresh += label == fresh
+    # a label's parent is below it, so every size moves down to its root
     n_zones = 0
     highest = 0
-    for y in range(1, levels.shape[0] - 1):
-        for i in range(y * width + 1, (y + 1) * width - 1):
-            g = flat[i]
-            if g == 0:
-                continue
-            highest = max(highest, g)
-            above = i - width
-            if flat[above] == g:
-                # the west, north-west and north-east neighbours already touch this one
-                root = above
-                while parent[root] != root:
-                    parent[root] = parent[parent[root]]
-                    root = parent[root]
-            else:
-                root = -1
-                if flat[i - 1] == g:
-                    root = i - 1
-                elif flat[above - 1] == g:
-                    root = above - 1
-                if root >= 0:
-                    while parent[root] != root:
-                        parent[root] = parent[parent[root]]
-                        root = parent[root]
-                if flat[above + 1] == g:
-                    other = above + 1
-                    while parent[other] != other:
-                        parent[other] = parent[parent[other]]
-                        other = parent[other]
-                    if root < 0:
-                        root = other
-                    elif root != other:
-                        low, high = min(root, other), max(root, other)
-                        parent[high] = low
-                        size[low] += size[high]
-                        size[high] = 0
-                        root = low
-                        n_zones -= 1
-                if root < 0:
-                    root = i
-                    n_zones += 1
-            parent[i] = root
-            size[root] += 1
+    for i in range(fresh - 1, -1, -1):
+        highest = max(highest, grey[i])
+        if parent[i] == i:
+            n_zones += 1
+        else:
+            size[parent[i]] += size[i]
+            size[i] = 0
     # small zones are many: counted in a table; large ones are few: sorted as one integer each
     table = np.zeros((highest + 1, SMALL + 1), np.int64)
     large = np.empty(n_zones, np.int64)
     n_large = 0
-    for i in range(flat.size):
+    for i in range(fresh):
         if size[i] > SMALL:
-            large[n_large] = (np.int64(flat[i]) << 32) + size[i]
+            large[n_large] = (np.int64(grey[i]) << 32) + size[i]
             n_large += 1
         elif size[i] > 0:
-            table[flat[i], size[i]] += 1
+            table[grey[i], size[i]] += 1
     large[:n_large].sort()
     n_kinds = n_large
     for g in range(highest + 1):
