@@ -8,11 +8,10 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
@@ -28,6 +27,7 @@ from models.fusion.table import FeatureTable
 from models.imaging.geometry import pixel_geometry
 from models.imaging.masks import SegmentMask, largest_frame, read_masks
 from models.imaging.read import read_frame
+from models.parallel import in_parallel
 from models.study.cohort import CohortCase, CohortError
 
 Progress = Callable[[int, int], None]
@@ -70,12 +70,10 @@ def measure_cohort(
     *,
     cache_folder: Path | None = None,
     jobs: int = 1,
+    backend: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[tuple[MeasuredCase, ...], tuple[Exclusion, ...]]:
     """Measure every lesion; one that cannot be measured does not stop the others.
-
-    The backend is joblib's: `joblib.parallel_config("dask")` around the call spreads the cases
-    over a cluster.
 
     Args:
         cases: Rows of the cohort.
@@ -83,17 +81,24 @@ def measure_cohort(
         backbone: Weights, pinned by `settings.backbone_sha256`; None leaves deep features out.
         cache_folder: Where measured cases are kept between runs, by the hash of files and
             settings; None keeps none.
-        jobs: Processes, 0 for one a core.
+        jobs: Cases at a time, 0 for one a core.
+        backend: Where they are measured, as `models.parallel` takes it: processes of this
+            machine unless it says otherwise.
         progress: Called with cases done and cases in all.
 
     Returns:
         The measured cases in the order of the rows, and those left out.
+
+    Raises:
+        BackendError: The backend cannot be had.
     """
     if cache_folder is not None:
         cache_folder.mkdir(parents=True, exist_ok=True)
-    calls = (delayed(_measure_or_refuse)(case, settings, backbone, cache_folder) for case in cases)
+    measure = partial(
+        _measure_or_refuse, settings=settings, backbone=backbone, cache_folder=cache_folder
+    )
     done: list[MeasuredCase | Exclusion] = []
-    for outcome in Parallel(n_jobs=jobs or -1, return_as="generator")(calls):
+    for outcome in in_parallel(measure, cases, jobs=jobs or -1, backend=backend):
         done.append(outcome)
         if progress is not None:
             progress(len(done), len(cases))

@@ -114,9 +114,8 @@ def test_zones_are_the_8_connected_regions_of_a_level(n_levels: int) -> None:
     for level in range(1, n_levels + 1):
         labels, _ = scipy.ndimage.label(levels == level, np.ones((3, 3)))
         expected.update((level, int(size)) for size in np.bincount(labels.ravel())[1:])
-    level, size, count = count_zones(levels)
-    kinds = zip(level.tolist(), size.tolist(), strict=True)
-    assert dict(zip(kinds, count.tolist(), strict=True)) == expected
+    found = np.stack(count_zones(levels), axis=1).tolist()
+    assert {(level, size): count for level, size, count in found} == expected
 
 
 def test_runs_and_pairs_are_those_counted_one_by_one() -> None:

@@ -1,15 +1,16 @@
 """Many lesions at once, on all cores or on a cluster."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
 from numpy.typing import NDArray
 
 from models.features.radiomics.extract import DEFAULT, extract
 from models.features.radiomics.refusals import RadiomicsRefusal
 from models.features.radiomics.settings import RadiomicsSettings
+from models.parallel import in_parallel
 
 Item = tuple[NDArray[np.generic], NDArray[np.bool_], tuple[float, float]]
 """Image, mask and spacing (row_mm, column_mm), as `extract` takes them."""
@@ -46,12 +47,14 @@ def extract_many(
         settings: the same for all.
         jobs: lesions at a time, -1 for one on each core.
         progress: wraps the stream of outcomes, for instance a progress bar's iterator.
-        backend: a joblib backend. The kernels leave the GIL, so threads serve on one machine; a
-            registered Dask or Ray backend spreads the lesions over a cluster.
+        backend: where, as `models.parallel` takes it. The kernels leave the GIL, so threads
+            serve on one machine.
 
     Returns:
         Features or refusal of each lesion, in the order of the items.
+
+    Raises:
+        BackendError: if the backend cannot be had.
     """
-    with parallel_config(backend=backend, n_jobs=jobs):
-        stream = Parallel(return_as="generator")(delayed(_measure)(i, settings) for i in items)
-        return list(progress(stream))
+    measure = partial(_measure, settings=settings)
+    return list(progress(in_parallel(measure, items, jobs=jobs, backend=backend)))

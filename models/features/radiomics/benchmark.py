@@ -14,14 +14,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import ModelsError
 from models.features.radiomics import rival
 from models.features.radiomics.batch import Item
 from models.features.radiomics.extract import extract, images_of
@@ -103,38 +105,59 @@ def _here(item: Item) -> dict[str, Contender]:
     }
 
 
-def _answer(process: "subprocess.Popen[str]") -> str | None:
-    """The next line of the rival that is its answer; None once it has gone."""
+class RivalError(ModelsError):
+    """A rival gives no answer: it is not installed, or has failed."""
+
+
+def _answer(process: "subprocess.Popen[str]", complaints: IO[str]) -> str:
+    """The next line of the rival that is its answer.
+
+    Raises:
+        RivalError: it has ended; the message is its last word on standard error.
+    """
     assert process.stdout is not None  # noqa: S101  opened as a pipe below
     for line in process.stdout:
         if line.startswith("@"):
             return line[1:]
-    return None
+    status = process.wait()
+    complaints.seek(0)
+    last = [line.strip() for line in complaints if line.strip()][-1:]
+    raise RivalError(last[0] if last else f"it ended with status {status} and said nothing")
 
 
 @contextmanager
-def _rival(python: str, name: str, case: Path) -> Iterator[Contender | None]:
+def _rival(python: str, name: str, case: Path) -> Iterator[Contender]:
+    """A rival in its own process, warm.
+
+    Raises:
+        RivalError: it could not be started, or its warm-up failed.
+    """
     command = [python, rival.__file__, name, str(case)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(  # noqa: S603  the interpreter the caller named
-        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+        subprocess.Popen(  # noqa: S603  the interpreter the caller named
+            command, stdin=pipe, stdout=pipe, stderr=complaints, text=True
+        ) as process,
+    ):
         stdin = process.stdin
         assert stdin is not None  # noqa: S101  opened as a pipe above
-        ready = _answer(process)
 
         def run() -> Run:
-            stdin.write("go\n")
-            stdin.flush()
-            answer = _answer(process)
-            if answer is None:
-                raise BrokenPipeError(f"{name} has ended")
-            return Run(**json.loads(answer))
+            with suppress(BrokenPipeError):  # _answer says why
+                stdin.write("go\n")
+                stdin.flush()
+            return Run(**json.loads(_answer(process, complaints)))
 
         try:
-            yield run if ready else None
+            _answer(process, complaints)
+            yield run
         finally:
             process.terminate()
+
+
+def _dropped_out(name: str, error: RivalError) -> None:
+    sys.stderr.write(f"{name} dropped out: {error}\n")
 
 
 def equal_features(found: dict[str, float], oracle: dict[str, float]) -> int:
@@ -161,7 +184,7 @@ def bench_one(pixels: int, rounds: int, rivals_python: str | None) -> list[Row]:
         rivals_python: interpreter of an environment that holds the rivals; None for none.
 
     Returns:
-        One row for each contender that ran.
+        One row for each contender that ran; standard error says which rival did not, and why.
     """
     item = a_speckled_lesion(pixels)
     contenders = _here(item)
@@ -181,13 +204,18 @@ def bench_one(pixels: int, rounds: int, rivals_python: str | None) -> list[Row]:
                 bin_width=FULL.bin_width,
             )
             for name in RIVALS:
-                contender = stack.enter_context(_rival(rivals_python, name, case))
-                if contender is not None:
-                    contenders[name] = contender
+                try:
+                    contenders[name] = stack.enter_context(_rival(rivals_python, name, case))
+                except RivalError as error:
+                    _dropped_out(name, error)
         runs: dict[str, list[Run]] = {name: [] for name in contenders}
         for _ in range(rounds):
-            for name, contender in contenders.items():
-                runs[name].append(contender())
+            for name in tuple(runs):
+                try:
+                    runs[name].append(contenders[name]())
+                except RivalError as error:
+                    _dropped_out(name, error)
+                    del runs[name]
     oracle = runs[ORACLE][0].features
     ours = statistics.median(run.seconds for run in runs[OURS])
     rows = []
