@@ -21,7 +21,7 @@ for round, _ in enumerate(sys.stdin):
 
 @pytest.fixture
 def a_rival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One that runs as fastrad and gives up in its second round as nyxus."""
+    """One that gives up in its second round as nyxus and runs on under other names."""
     script = tmp_path / "rival.py"
     script.write_text(A_RIVAL, encoding="utf-8")
     monkeypatch.setattr(rival, "__file__", str(script))
@@ -32,7 +32,7 @@ def test_a_rival_that_fails_is_named_with_its_last_word_and_the_others_run_on(
     a_rival: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert a_rival.is_file()
-    rows = {row.contender: row for row in benchmark.bench_one(60, 2, sys.executable)}
+    rows = {row.contender: row for row in benchmark.bench_one(60, 2, [sys.executable])}
     assert capsys.readouterr().err == "nyxus dropped out: ArithmeticError: too tired\n"
     assert set(rows) == {
         "ours, 1 thread",
@@ -40,6 +40,7 @@ def test_a_rival_that_fails_is_named_with_its_last_word_and_the_others_run_on(
         "pyradiomics",
         "pyradiomics, diameter patched",
         "fastrad",
+        "pictologics",
     }
     assert (rows["fastrad"].seconds, rows["fastrad"].cpu_seconds) == (1.5, 2.5)
     assert rows["ours, 1 thread"].equal == rows["ours, 1 thread"].features == 851
@@ -48,6 +49,6 @@ def test_a_rival_that_fails_is_named_with_its_last_word_and_the_others_run_on(
 def test_a_rival_that_is_not_installed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     benchmark.main(["--pixels", "60", "--rounds", "1", "--json", "--rivals", sys.executable])
     told = capsys.readouterr()
-    assert {row["contender"] for row in json.loads(told.out)}.isdisjoint(benchmark.RIVALS)
-    for name in benchmark.RIVALS:
+    assert {row["contender"] for row in json.loads(told.out)}.isdisjoint(rival.RIVALS)
+    for name in rival.RIVALS:
         assert f"{name} dropped out: ModuleNotFoundError: No module named '{name}'" in told.err

@@ -2,7 +2,8 @@
 
 Every contender measures the same lesion in turn, round after round, so that a busy moment of the
 machine falls on all of them; the medians stand in the table. Rivals are driven by `rival.py`
-through the interpreter named by `--rivals`.
+through the first interpreter named by `--rivals` that has them: pictologics needs Python 3.12 or
+later, so it cannot share ours. Who has none drops out, and standard error says why.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -31,7 +32,6 @@ from models.features.radiomics.oracle import pyradiomics_features
 from models.features.radiomics.region import Region
 from models.features.radiomics.settings import RadiomicsSettings
 
-RIVALS = ("fastrad", "nyxus")
 SIZES = (2_000, 10_000, 70_000)
 FULL = RadiomicsSettings(feature_set="full851")
 SPACING_MM = (0.2, 0.2)
@@ -156,8 +156,20 @@ def _rival(python: str, name: str, case: Path) -> Iterator[Contender]:
             process.terminate()
 
 
-def _dropped_out(name: str, error: RivalError) -> None:
-    sys.stderr.write(f"{name} dropped out: {error}\n")
+def _dropped_out(name: str, why: str) -> None:
+    sys.stderr.write(f"{name} dropped out: {why}\n")
+
+
+def _enter(stack: ExitStack, pythons: Sequence[str], name: str, case: Path) -> Contender | None:
+    """A rival in the first interpreter that runs it, until the stack closes."""
+    reasons: list[str] = []
+    for python in pythons:
+        try:
+            return stack.enter_context(_rival(python, name, case))
+        except RivalError as error:
+            reasons.append(str(error))
+    _dropped_out(name, "; ".join(reasons))
+    return None
 
 
 def equal_features(found: dict[str, float], oracle: dict[str, float]) -> int:
@@ -175,13 +187,13 @@ def _plain(name: str) -> str:
     return name.lower().replace("0th", "0").translate(str.maketrans("", "", "_:"))
 
 
-def bench_one(pixels: int, rounds: int, rivals_python: str | None) -> list[Row]:
+def bench_one(pixels: int, rounds: int, rivals_pythons: Sequence[str]) -> list[Row]:
     """Time every contender on one lesion.
 
     Args:
         pixels: about how many pixels the lesion has.
         rounds: how often each contender runs; the median counts.
-        rivals_python: interpreter of an environment that holds the rivals; None for none.
+        rivals_pythons: interpreters of environments that hold the rivals; none for no rivals.
 
     Returns:
         One row for each contender that ran; standard error says which rival did not, and why.
@@ -190,7 +202,7 @@ def bench_one(pixels: int, rounds: int, rivals_python: str | None) -> list[Row]:
     contenders = _here(item)
     contenders[OURS]()  # kernels are compiled at installation, not on the clock
     with ExitStack() as stack:
-        if rivals_python:
+        if rivals_pythons:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             region = Region.of(*item)
             images = images_of(region, FULL)
@@ -203,18 +215,17 @@ def bench_one(pixels: int, rounds: int, rivals_python: str | None) -> list[Row]:
                 spacing=region.spacing_3d,
                 bin_width=FULL.bin_width,
             )
-            for name in RIVALS:
-                try:
-                    contenders[name] = stack.enter_context(_rival(rivals_python, name, case))
-                except RivalError as error:
-                    _dropped_out(name, error)
+            for name in rival.RIVALS:
+                contender = _enter(stack, rivals_pythons, name, case)
+                if contender is not None:
+                    contenders[name] = contender
         runs: dict[str, list[Run]] = {name: [] for name in contenders}
         for _ in range(rounds):
             for name in tuple(runs):
                 try:
                     runs[name].append(contenders[name]())
                 except RivalError as error:
-                    _dropped_out(name, error)
+                    _dropped_out(name, str(error))
                     del runs[name]
     oracle = runs[ORACLE][0].features
     ours = statistics.median(run.seconds for run in runs[OURS])
@@ -248,7 +259,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pixels", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--rivals", metavar="PYTHON", help="interpreter that has the rivals")
+    parser.add_argument(
+        "--rivals", metavar="PYTHON", nargs="+", default=[], help="interpreters that have them"
+    )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
     rows: list[Row] = []
