@@ -86,7 +86,7 @@ def test_training_and_serving_give_the_same_score(
     best = bundle.models[0]
     vector = np.array([[values[name] for name in best.model.names]])
     assert score.model == best.entry.name
-    assert score.probability == float(1 / (1 + np.exp(-best.model.logit(vector)[0])))
+    assert score.probability == float(sigmoid(best.model.logit(vector))[0])
 
 
 def test_a_second_run_resumes_from_the_cache_and_writes_the_same_bytes(
