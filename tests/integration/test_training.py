@@ -15,6 +15,7 @@ from models.bundle import Bundle
 from models.features.extract import FeatureSettings
 from models.features.feature_set import FeatureSet
 from models.features.semantic import SemanticThresholds
+from models.fusion.calibration import sigmoid
 from models.simulation import write_cohort
 from models.study import ship
 from models.study.agreement import agreement_by_family, icc_a1
