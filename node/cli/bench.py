@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+from node.cli.output import JsonOption, print_rows
 
 app = typer.Typer(help="Measure this machine. Ratios of one run count, not single times.")
 
@@ -21,3 +25,16 @@ def backbone() -> None:
     from models.backbone.benchmark import main  # noqa: PLC0415 - slow imports
 
     main()
+
+
+@app.command()
+def assess(
+    cases: Annotated[int, typer.Option(min=1, help="Simulated cases.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Times each is assessed.")] = 9,
+    as_json: JsonOption = False,
+) -> None:
+    """Time one case from DICOM to score, stage by stage, with the shipped bundle."""
+    from node.service.benchmark import time_cases  # noqa: PLC0415 - slow imports
+
+    rows = list(time_cases(cases, rounds))
+    print_rows(rows, list(rows[0]), as_json=as_json)
