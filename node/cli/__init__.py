@@ -42,7 +42,7 @@ def main() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for noisy in ("pydicom", "httpx", "radiomics", "dbos", "alembic", "uvicorn"):
+    for noisy in ("pydicom", "highdicom", "httpx", "radiomics", "dbos", "alembic", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It reports every peer that cannot be reached as an error; we say so ourselves, in one line.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)

@@ -30,11 +30,12 @@ def time_cases(cases: int, rounds: int) -> Iterator[dict[str, Any]]:
     pipeline.warm_up()
     for index in range(1, cases + 1):
         with tempfile.TemporaryDirectory() as folder:
-            row = write_case(simulate_case(index, _SEED), Path(folder))
-            names = ("grey", "colour", "reader1_seg")
-            instances = read_instances([Path(folder) / row[name] for name in names])
-            (case,) = pair_files(instances, Settings())
-            yield _timed(pipeline, case, instances, rounds)
+            case = simulate_case(index, _SEED)
+            write_case(case, Path(folder))
+            names = ("grey.dcm", "colour.dcm", "seg-reader1.dcm")
+            instances = read_instances([Path(folder) / name for name in names])
+            (paired,) = pair_files(instances, Settings())
+            yield _timed(pipeline, paired, instances, rounds)
 
 
 def _timed(
