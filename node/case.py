@@ -146,6 +146,13 @@ class Case:
     doppler: tuple[tuple[str, int, FrameReference], ...] = ()
     inferred: bool = False
 
+    def instances(self) -> set[str]:
+        """Return the SOP Instance UIDs of everything that the assessment may read."""
+        uids = {self.seg_uid, *(frame.sop_instance_uid for frame in self.sources)}
+        for seg_uid, _, frame in self.doppler:
+            uids.update((seg_uid, frame.sop_instance_uid))
+        return uids
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a JSON column."""
         return dataclasses.asdict(self)

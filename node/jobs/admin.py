@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.engine import Engine as Database
 
-from node.audit.tables import Assignment, Delivery, FindingRow, Instance, Job, JobNeed, Report
+from node.audit.tables import Assignment, Delivery, FindingRow, Job, JobNeed, Report
 from node.audit.trail import Trail
 from node.case import FrameReference
 from node.database import lock, read_only, utc_now
@@ -17,7 +17,7 @@ from node.errors import JobError, PairingError
 from node.jobs import states
 from node.jobs.delivering import delivery
 from node.jobs.engine import Enqueuer, Task
-from node.jobs.pairing import assessment
+from node.jobs.pairing import assessment, current_instance, latest_job
 
 
 def list_jobs(
@@ -148,20 +148,11 @@ class Desk:
             PairingError: If the SEG is unknown or its case is not held.
         """
         with self.database.begin() as connection:
-            seg = connection.execute(
-                select(Instance.__table__).where(
-                    Instance.sop_instance_uid == seg_uid, Instance.standing == "current"
-                )
-            ).one_or_none()
+            seg = current_instance(connection, seg_uid)
             if seg is None:
                 raise PairingError(f"no SEG {seg_uid} is here")
             lock(connection, seg.study_instance_uid)
-            job = connection.execute(
-                select(Job.__table__)
-                .where(Job.seg_uid == seg_uid)
-                .order_by(Job.generation.desc())
-                .limit(1)
-            ).one_or_none()
+            job = latest_job(connection, seg_uid)
             if job is None or job.state not in {"held", "waiting"}:
                 state = "not paired yet" if job is None else job.state
                 raise PairingError(f"SEG {seg_uid} is {state}; only held or waiting ones take one")
@@ -188,13 +179,9 @@ class Desk:
             self._pair_again(connection, seg_uid, key)
 
     def _pair_again(self, connection: Connection, seg_uid: str, key: str) -> None:
-        seg_id = connection.scalar(
-            select(Instance.id).where(
-                Instance.sop_instance_uid == seg_uid, Instance.standing == "current"
-            )
-        )
-        if seg_id is not None:
-            self.enqueuer.enqueue(connection, Task("pairing", key, (seg_id,)))
+        seg = current_instance(connection, seg_uid)
+        if seg is not None:
+            self.enqueuer.enqueue(connection, Task("pairing", key, (seg.id,)))
 
     def _note(self, connection: Connection, job: Row[Any], event: str) -> None:
         self.trail.record(

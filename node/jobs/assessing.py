@@ -26,7 +26,7 @@ from node.database import utc_now
 from node.jobs import states
 from node.jobs.delivering import delivery
 from node.jobs.engine import Enqueuer
-from node.jobs.pairing import assessment
+from node.jobs.pairing import assessment, current_instance
 from node.jobs.retry import next_delay
 from node.jobs.stages import (
     Assessment,
@@ -112,11 +112,7 @@ class Assessor:
     def _instances(
         self, connection: Connection, seg_uid: str, cases: Sequence[Case]
     ) -> dict[str, StoredInstance]:
-        uids = {seg_uid}
-        for case in cases:
-            uids.update(frame.sop_instance_uid for frame in case.sources)
-            for uid, _, frame in case.doppler:
-                uids.update((uid, frame.sop_instance_uid))
+        uids = {seg_uid}.union(*(case.instances() for case in cases))
         rows = connection.execute(
             select(Instance.sop_instance_uid, Instance.header, Instance.blob_sha256).where(
                 Instance.standing == "current", Instance.sop_instance_uid.in_(uids)
@@ -278,8 +274,5 @@ def _predecessor(
 
 
 def _creator(connection: Connection, seg_uid: str) -> str:
-    query = select(Instance.header).where(
-        Instance.sop_instance_uid == seg_uid, Instance.standing == "current"
-    )
-    header = connection.scalar(query)
-    return "" if header is None else str(header["content_creator_name"])
+    seg = current_instance(connection, seg_uid)
+    return "" if seg is None else str(seg.header["content_creator_name"])

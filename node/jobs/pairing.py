@@ -62,7 +62,7 @@ class Pairer:
         job = latest_job(connection, seg_uid)
         if job is not None and job.state not in {"waiting", "held"}:
             return
-        seg = _current(connection, seg_uid)
+        seg = current_instance(connection, seg_uid)
         if seg is None:
             return
         question = _question(connection, seg)
@@ -113,7 +113,7 @@ class Pairer:
     def _assess_again(self, connection: Connection, seg_uid: str) -> None:
         """A Doppler mask came late: a new generation of the SEG that it belongs to."""
         job = latest_job(connection, seg_uid)
-        seg = _current(connection, seg_uid)
+        seg = current_instance(connection, seg_uid)
         if job is None or seg is None:
             return
         if job.state in {"waiting", "held"}:
@@ -169,7 +169,8 @@ def new_job(connection: Connection, trail: Trail, seg: Row[Any], generation: int
     return states.find(connection, job_id)
 
 
-def _current(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:
+def current_instance(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:
+    """Return the current version of an instance."""
     query = select(Instance.__table__).where(
         Instance.sop_instance_uid == sop_instance_uid, Instance.standing == "current"
     )

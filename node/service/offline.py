@@ -151,11 +151,8 @@ def _assess(
 def _needed(
     seg: StoredInstance, instances: Mapping[str, StoredInstance], pairing: Pairing
 ) -> dict[str, StoredInstance]:
-    uids = {seg.header.sop_instance_uid}
-    for case in pairing.cases:
-        uids.update(frame.sop_instance_uid for frame in case.sources)
-        for uid, _, frame in case.doppler:
-            uids.update((uid, frame.sop_instance_uid))
+    own = {seg.header.sop_instance_uid}
+    uids = own.union(*(case.instances() for case in pairing.cases))
     return {uid: instances[uid] for uid in uids}
 
 
