@@ -125,6 +125,28 @@ def _segment(data: Mapping[str, Any]) -> SegmentHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """A radiologist's semantic features for a case; they replace the measured ones.
+
+    Attributes:
+        source: SOP Instance UID of the SR, or `web:<id>` for the console's form.
+        reader: Who read, as the SR's person observer names them.
+        read_at: ISO 8601 date and time of the reading, "" if it does not say.
+        semantic: Values by feature name, in the finding's own words and units (mm); what was
+            not read is absent.
+    """
+
+    source: str
+    reader: str
+    read_at: str
+    semantic: Mapping[str, float | str]
+
+    def __post_init__(self) -> None:
+        if not self.semantic:
+            raise ValueError("a reading says at least one feature")
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One lesion to assess: a segment, the frames it may be read on and the Doppler, if any.
 
@@ -134,6 +156,7 @@ class Case:
         doppler: Frames of a colour image on which a segment of the same tracking UID lies:
             (SEG SOP Instance UID, segment number, frame). Flow is measured only there.
         inferred: The image was not referenced but fits alone by study, rows and columns.
+        reading: What a radiologist read, if anybody did.
     """
 
     name: str
@@ -145,6 +168,7 @@ class Case:
     sources: tuple[FrameReference, ...]
     doppler: tuple[tuple[str, int, FrameReference], ...] = ()
     inferred: bool = False
+    reading: Reading | None = None
 
     def instances(self) -> set[str]:
         """Return the SOP Instance UIDs of everything that the assessment may read."""
@@ -165,6 +189,8 @@ class Case:
         values["doppler"] = tuple(
             (uid, number, FrameReference(**frame)) for uid, number, frame in values["doppler"]
         )
+        reading = values.get("reading")  # cases stored by version 0.1 have none
+        values["reading"] = None if reading is None else Reading(**reading)
         return cls(**values)
 
 
@@ -219,7 +245,8 @@ class Finding:
 
     Attributes:
         probability: Of malignancy, 0..1; None where refused.
-        malignancy: `malignant` or `benign` at the threshold (JSON key `class`).
+        malignancy: `malignant` or `benign` at the threshold (JSON key `class`); None where
+            refused, and where the model abstained.
         threshold: The operating point, a probability.
         model: Which of the bundle's models answered.
         fallback_reason: Why it was not the best one; "" if it was.
@@ -283,6 +310,7 @@ class Evidence:
         specificity: Likewise.
         influences: The most influential features: (name, signed contribution).
         out_of_distribution: The case lies outside what the bundle was trained on.
+        abstention: Why the finding gives no class although it was assessed; "" if it does.
         prior_shift: The prevalence that was applied instead of the training one, if any.
         device_note: Why the backbone did not run where it was asked to; "" where it did.
     """
@@ -296,6 +324,7 @@ class Evidence:
     specificity: float | None = None
     influences: tuple[tuple[str, float], ...] = ()
     out_of_distribution: bool = False
+    abstention: str = ""
     prior_shift: float | None = None
     device_note: str = ""
     inferred: bool = False

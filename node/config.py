@@ -75,21 +75,35 @@ class WebSettings(_Section):
 
 
 class ModelSettings(_Section):
-    """`[model]`: which bundle answers, where, and the prevalence it is shifted to."""
+    """`[model]`: which bundle answers, where, and the prevalence it is shifted to.
+
+    `shadow` names a second bundle that scores every case for the audit only. `abstention` is the
+    share of wrong classes that is tolerated, 0 to 1: where no single class holds at that share,
+    the report gives the probability and no class. Empty means neither.
+    """
 
     bundle: str = "simulated"
+    shadow: str = ""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+)$")
     prevalence: float | Literal[""] = ""
+    abstention: float | Literal[""] = ""
 
     @property
     def prior(self) -> float | None:
         """The prevalence to shift to, or None to keep the training prevalence."""
         return None if self.prevalence == "" else self.prevalence
 
+    @property
+    def tolerated_error(self) -> float | None:
+        """The share of wrong classes above which no class is given, or None to give one always."""
+        return None if self.abstention == "" else self.abstention
+
     @model_validator(mode="after")
-    def _prevalence_is_a_probability(self) -> Self:
+    def _shares_are_probabilities(self) -> Self:
         if self.prevalence != "" and not 0 < self.prevalence < 1:
             raise ValueError("model.prevalence must lie between 0 and 1")
+        if self.abstention != "" and not 0 < self.abstention < 1:
+            raise ValueError("model.abstention must lie between 0 and 1")
         return self
 
 
@@ -121,16 +135,51 @@ class RetentionSettings(_Section):
     proven_days: int = Field(90, ge=1)
 
 
+Companion = Literal["sc", "pdf", "seg", "gsps", "ko"]
+"""An object that goes with the SR: Secondary Capture, Encapsulated PDF, hybrid SEG, Grayscale
+Softcopy Presentation State, Key Object Selection."""
+
+
 class ReportSettings(_Section):
-    """`[report]`: the form of the Structured Report and its companions."""
+    """`[report]`: the form of the Structured Report and its companions.
+
+    `companions` are built for every report; a destination may take fewer or others. `templates`
+    is a folder whose TOML files replace or add to those of `sr_templates`. `trend` asks the first
+    DIMSE destination for earlier reports of the patient.
+    """
 
     sop_class: Literal["comprehensive3d", "comprehensive"] = "comprehensive3d"
     title: Literal["oncology", "imaging"] = "oncology"
-    companions: tuple[Literal["sc"], ...] = ("sc",)
+    companions: tuple[Companion, ...] = ("sc",)
+    language: str = Field("en", pattern=r"^[a-z]{2}$")
+    templates: Path | None = None
+    trend: bool = False
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+
+class ReadingSettings(_Section):
+    """`[reading]`: radiologists' answers and outcomes that come back.
+
+    `accept` lets an SR with semantic features replace the measured ones. `mllp_port` listens for
+    HL7 v2 ORU results over MLLP on `mllp_host`; 0 listens nowhere.
+    """
+
+    accept: bool = True
+    mllp_host: str = "127.0.0.1"
+    mllp_port: int = Field(0, ge=0, le=65535)
 
 
 class DestinationSettings(_Section):
-    """`[[destination]]`: one archive that gets the reports, and how arrival is proven there."""
+    """`[[destination]]`: one archive that gets the reports, and how arrival is proven there.
+
+    `companions` overrides `[report] companions` for this destination; `refusals` sends "not
+    assessed" reports there; `reject_superseded` sends an IOCM rejection note for what a new
+    report supersedes.
+    """
 
     name: str = Field(min_length=1)
     protocol: Literal["dimse", "dicomweb"] = "dimse"
@@ -139,6 +188,9 @@ class DestinationSettings(_Section):
     port: int = Field(0, ge=0, le=65535)
     url: str = ""
     verify: Literal["query", "commitment", "none"] = "query"
+    companions: tuple[Companion, ...] | None = None
+    refusals: bool = True
+    reject_superseded: bool = False
 
     @model_validator(mode="after")
     def _address_fits_the_protocol(self) -> Self:
@@ -168,6 +220,7 @@ class Settings(BaseSettings):
     pairing: PairingSettings = PairingSettings()
     retention: RetentionSettings = RetentionSettings()
     report: ReportSettings = ReportSettings()
+    reading: ReadingSettings = ReadingSettings()
     destination: tuple[DestinationSettings, ...] = ()
 
     @model_validator(mode="after")

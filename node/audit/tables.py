@@ -166,6 +166,94 @@ class Delivery(Base):
     updated_at: Mapped[datetime]
 
 
+class ReadingRow(Base):
+    """A radiologist's semantic features for a lesion, from an SR or the web form.
+
+    `tracking_uid`, `seg_uid` and `segment_number` say which lesion, as far as the source does.
+    `features` are in the finding's words; `verified`: the SR was VERIFIED.
+    """
+
+    __tablename__ = "reading"
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    source: Mapped[str] = mapped_column(String(80), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(_UID, index=True)
+    patient_id: Mapped[str] = mapped_column(String(64), index=True)
+    tracking_uid: Mapped[str] = mapped_column(_UID, default="", index=True)
+    seg_uid: Mapped[str] = mapped_column(_UID, default="", index=True)
+    segment_number: Mapped[int | None]
+    reader: Mapped[str] = mapped_column(String(324), default="")  # PN: five components
+    read_at: Mapped[str] = mapped_column(String(32), default="")
+    verified: Mapped[bool] = mapped_column(default=False)
+    features: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class Outcome(Base):
+    """What a lesion turned out to be: by a verified SR, or by pathology.
+
+    `case_name` is empty where only the patient and study are known. `malignant` is NULL where the
+    source only agrees or disagrees with a report of ours (`agrees`).
+    """
+
+    __tablename__ = "outcome"
+    __table_args__ = (UniqueConstraint("source", "case_name", "study_instance_uid", "patient_id"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(String(80))
+    case_name: Mapped[str] = mapped_column(String(80), default="", index=True)
+    study_instance_uid: Mapped[str] = mapped_column(_UID, default="", index=True)
+    patient_id: Mapped[str] = mapped_column(String(64), default="", index=True)
+    malignant: Mapped[bool | None]
+    agrees: Mapped[bool | None]
+    detail: Mapped[dict[str, Any]]
+    observed_at: Mapped[str] = mapped_column(String(32), default="")
+    created_at: Mapped[datetime]
+
+
+class Activation(Base):
+    """A bundle made to serve or to shadow; the newest row of a `role` wins over node.toml."""
+
+    __tablename__ = "activation"
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    bundle: Mapped[str] = mapped_column(Text)
+    bundle_sha256: Mapped[str] = mapped_column(_SHA256)
+    activated_by: Mapped[str] = mapped_column(String(64))
+    activated_at: Mapped[datetime]
+
+
+class ShadowFinding(Base):
+    """What the shadow bundle would have said about a case; it reaches no report."""
+
+    __tablename__ = "shadow_finding"
+    __table_args__ = (UniqueConstraint("job_id", "case_name", "bundle_sha256"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    case_name: Mapped[str] = mapped_column(String(80), index=True)
+    bundle_sha256: Mapped[str] = mapped_column(_SHA256)
+    status: Mapped[str] = mapped_column(String(16))
+    probability: Mapped[float | None]
+    malignancy: Mapped[str | None] = mapped_column(String(16))
+    finding: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class Withdrawal(Base):
+    """A report that should no longer be shown: withdrawn by a person, or superseded.
+
+    `report_id` is the SR; `note_id` the rejection note that was sent for it, where one was.
+    """
+
+    __tablename__ = "withdrawal"
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("report.id"), unique=True)
+    note_id: Mapped[int | None] = mapped_column(ForeignKey("report.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    withdrawn_by: Mapped[str] = mapped_column(String(64))
+    withdrawn_at: Mapped[datetime]
+
+
 class Lease(Base):
     """An executor's sign of life."""
 
@@ -231,6 +319,12 @@ class LedgerReport(_Ledger, Base):
     __tablename__ = "ledger_report"
 
 
+class LedgerReading(_Ledger, Base):
+    """Readings and outcomes: received, applied, refused. Subject: the source."""
+
+    __tablename__ = "ledger_reading"
+
+
 class LedgerDelivery(_Ledger, Base):
     """Attempts and proofs. Subject: the SOP Instance UID that was delivered."""
 
@@ -246,4 +340,5 @@ LEDGERS: dict[str, type[_Ledger]] = {
     "finding": LedgerFinding,
     "report": LedgerReport,
     "delivery": LedgerDelivery,
+    "reading": LedgerReading,
 }
