@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,19 +13,42 @@ app = typer.Typer(help="Measure this machine. Ratios of one run count, not singl
 
 
 @app.command()
-def radiomics() -> None:
+def radiomics(
+    rivals: Annotated[
+        Path | None,
+        typer.Option(help="Time the rivals too, in environments made and kept in this folder."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Timings of each; the median counts.")] = 3,
+    pixels: Annotated[
+        list[int] | None, typer.Option(help="Lesion sizes; may be given again.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Time pyradiomics, its rivals and the fused extractor, interleaved."""
     from models.features.radiomics.benchmark import main  # noqa: PLC0415 - slow imports
 
-    main()
+    main(
+        [
+            f"--rounds={rounds}",
+            *([f"--install-rivals={rivals}"] if rivals else []),
+            *(["--pixels", *map(str, pixels)] if pixels else []),
+            *(["--json"] if as_json else []),
+        ]
+    )
 
 
 @app.command()
-def backbone() -> None:
+def backbone(
+    size: Annotated[int, typer.Option(min=16, help="Rows and columns of the crop.")] = 96,
+    rounds: Annotated[int, typer.Option(min=1, help="Timings of each form.")] = 15,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
     """Time the 3D backbone and its exact 2D twin, and compare their numbers."""
     from models.backbone.benchmark import main  # noqa: PLC0415 - slow imports
 
-    main()
+    asked = [f"--size={size}", f"--rounds={rounds}", f"--threads={threads}"]
+    main([*asked, *(["--json"] if as_json else [])])
 
 
 @app.command()

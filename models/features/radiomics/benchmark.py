@@ -30,6 +30,7 @@ from models.features.radiomics.batch import Item
 from models.features.radiomics.extract import extract, images_of
 from models.features.radiomics.oracle import pyradiomics_features
 from models.features.radiomics.region import Region
+from models.features.radiomics.rival_environments import rival_interpreters
 from models.features.radiomics.settings import RadiomicsSettings
 
 SIZES = (2_000, 10_000, 70_000)
@@ -262,11 +263,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--rivals", metavar="PYTHON", nargs="+", default=[], help="interpreters that have them"
     )
+    parser.add_argument(
+        "--install-rivals", metavar="FOLDER", type=Path, help="make their environments there"
+    )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
+    rivals = list(asked.rivals)
+    if asked.install_rivals is not None:
+        rivals += rival_interpreters(asked.install_rivals)
     rows: list[Row] = []
     for pixels in asked.pixels:
-        found = bench_one(pixels, asked.rounds, asked.rivals)
+        found = bench_one(pixels, asked.rounds, rivals)
         if not asked.json:
             sys.stdout.write("".join(([] if rows else [HEAD]) + [table_line(r) for r in found]))
             sys.stdout.flush()
