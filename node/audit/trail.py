@@ -12,7 +12,7 @@ from node.audit.tables import LEDGERS
 from node.database import utc_now
 
 Ledger = Literal[
-    "system", "association", "instance", "case", "job", "finding", "report", "delivery"
+    "system", "association", "instance", "case", "job", "finding", "report", "delivery", "reading"
 ]
 
 
