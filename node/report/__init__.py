@@ -2,9 +2,10 @@
 
 from node.report.build import build_report
 from node.report.check import ReportCheckError, check_report
-from node.report.request import ReportedBundle, ReportObject, ReportRequest
+from node.report.request import PriorAssessment, ReportedBundle, ReportObject, ReportRequest
 
 __all__ = [
+    "PriorAssessment",
     "ReportCheckError",
     "ReportObject",
     "ReportRequest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 from pydicom.dataset import Dataset
@@ -45,6 +45,39 @@ class Predecessor(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class PriorAssessment:
+    """What an earlier report of this node said about the patient.
+
+    Attributes:
+        date: Of the earlier report's study, else of the report.
+        probability: Of malignancy, 0..1, as it was reported.
+        diameter_mm: The maximum diameter, None where it was not said.
+        sop_instance_uid: Of the earlier SR.
+        bundle_name: Of the bundle that answered; only the same bundle is compared.
+        bundle_version: Likewise.
+        tracking_uid: Of the lesion; "" where the earlier report cannot be tied to one lesion, and
+            is said to be the patient's.
+
+    Raises:
+        ReportError: If the probability or the diameter is none.
+    """
+
+    date: date
+    probability: float
+    diameter_mm: float | None
+    sop_instance_uid: str
+    bundle_name: str
+    bundle_version: str
+    tracking_uid: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ReportError(f"an earlier probability must lie in 0..1, got {self.probability}")
+        if self.diameter_mm is not None and not self.diameter_mm > 0:
+            raise ReportError(f"an earlier diameter must be above 0 mm, got {self.diameter_mm}")
+
+
+@dataclass(frozen=True, slots=True)
 class ReportRequest:
     """Everything a report is built from; the same request gives the same bytes.
 
@@ -60,6 +93,7 @@ class ReportRequest:
         predecessor: The report that this one supersedes: of the generation before, or of an
             earlier SEG of the same lesion (class, instance, series, study UID).
         software_version: Of this package.
+        priors: Earlier assessments of the patient, in any order.
 
     Raises:
         ReportError: If the findings, the SEG and the generation do not belong together.
@@ -75,6 +109,7 @@ class ReportRequest:
     software_version: str
     generation: int = 1
     predecessor: tuple[str, str, str, str] | None = None
+    priors: tuple[PriorAssessment, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.findings:
