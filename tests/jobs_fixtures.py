@@ -47,6 +47,7 @@ from node.jobs.stages import (
     Stages,
 )
 from node.pair.completeness import decide
+from sr_templates.readings import ReadingError, ReportRead
 from tests.factories import STUDY
 from tests.postgres import postgres
 
@@ -81,6 +82,7 @@ class Rooms:
 
     requests: list[AssessmentRequest] = field(default_factory=list)
     deliveries: list[tuple[str, tuple[Parcel, ...]]] = field(default_factory=list)
+    report: ReportRead | None = None
     refuse: bool = False
     breaks: int = 0
     receipts: Callable[[Parcel, int], Receipt] = lambda parcel, attempt: Receipt(
@@ -89,6 +91,11 @@ class Rooms:
 
     def pair(self, question: PairingQuestion) -> Pairing:
         return decide(question, PairingSettings(grace_s=0, unreferenced_quiet_s=0))
+
+    def read(self, path: Path) -> ReportRead:
+        if self.report is None:
+            raise ReadingError(f"nobody read anything in {path.name}")
+        return self.report
 
     def assess(self, request: AssessmentRequest) -> Assessment:
         self.requests.append(request)
@@ -150,11 +157,15 @@ class Node:
     def stages(self, *destinations: str) -> Stages:
         return Stages(
             pair=self.rooms.pair,
+            read=self._read,
             assess=self._assess,
             deliver=self._deliver,
             retry_after=lambda attempt, receipts: 0.01 if attempt < 3 else None,
             destinations=destinations,
         )
+
+    def _read(self, path: Path) -> ReportRead:
+        return self.rooms.read(path)
 
     def _assess(self, request: AssessmentRequest) -> Assessment:
         return self.rooms.assess(request)  # the rooms of the moment
@@ -165,7 +176,7 @@ class Node:
     def handlers(self, *destinations: str) -> dict[Queue, Handler]:
         rooms = (self.database, self.trail, self.engine, self.stages(*destinations))
         return {
-            "pairing": Pairer(*rooms),
+            "pairing": Pairer(*rooms, self.blobs),
             "inference": Assessor(*rooms, self.blobs),
             "delivery": Deliverer(*rooms, self.blobs),
         }

@@ -170,7 +170,8 @@ class ReadingRow(Base):
     """A radiologist's semantic features for a lesion, from an SR or the web form.
 
     `tracking_uid`, `seg_uid` and `segment_number` say which lesion, as far as the source does.
-    `features` are in the finding's words; `verified`: the SR was VERIFIED.
+    `features` are in the finding's words; `verified`: the SR was VERIFIED. `detail` holds the
+    images that it was read on.
     """
 
     __tablename__ = "reading"
@@ -185,6 +186,7 @@ class ReadingRow(Base):
     read_at: Mapped[str] = mapped_column(String(32), default="")
     verified: Mapped[bool] = mapped_column(default=False)
     features: Mapped[dict[str, Any]]
+    detail: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
 

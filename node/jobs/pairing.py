@@ -12,9 +12,10 @@ from sqlalchemy.engine import Engine as Database
 
 from node.audit.tables import Assignment, Association, Instance, Job, JobNeed
 from node.audit.trail import Trail
+from node.blobs import BlobStore
 from node.case import Case, FrameReference, InstanceHeader, Pairing
-from node.database import lock, utc_now
-from node.jobs import states
+from node.database import lock, read_only, utc_now
+from node.jobs import reading, states
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.stages import PairingQuestion, Stages
 
@@ -39,9 +40,11 @@ class Pairer:
     trail: Trail
     enqueuer: Enqueuer
     stages: Stages
+    blobs: BlobStore
 
     def __call__(self, instance_id: int) -> None:
         """Pair what an acknowledged instance makes possible."""
+        heard = self._hear(instance_id)
         with self.database.begin() as connection:
             row = connection.execute(
                 select(Instance.__table__).where(Instance.id == instance_id)
@@ -54,8 +57,36 @@ class Pairer:
             if row.sop_class_uid in SEGMENTATIONS:
                 self.pair_seg(connection, row.sop_instance_uid)
                 return
+            if heard is not None:
+                self._take_in(connection, row, heard)
+                return
             for seg_uid in _touched_by(connection, row):
                 self.pair_seg(connection, seg_uid)
+
+    def _hear(self, instance_id: int) -> reading.Heard | None:
+        """Parse a Structured Report before any lock is held; None for another instance."""
+        with read_only(self.database) as connection:
+            row = connection.execute(
+                select(Instance.standing, Instance.sop_class_uid, Instance.blob_sha256).where(
+                    Instance.id == instance_id
+                )
+            ).one()
+        if row.standing != "current" or row.sop_class_uid not in reading.STRUCTURED_REPORTS:
+            return None
+        return reading.hear(self.stages.read, self.blobs.path(row.blob_sha256))
+
+    def _take_in(self, connection: Connection, row: Row[Any], heard: reading.Heard) -> None:
+        """Keep what a report says and assess anew what it speaks of."""
+        reading.keep(connection, self.trail, row, heard)
+        if heard.report is None:
+            return
+        waits = [
+            self._assess_again(connection, seg_uid)
+            for seg_uid in reading.concerned(connection, row.study_instance_uid)
+        ]
+        if any(waits):
+            again = Task("pairing", f"pair:{row.id}:{uuid4()}", (row.id,), max(waits))
+            self.enqueuer.enqueue(connection, again)
 
     def pair_seg(self, connection: Connection, seg_uid: str) -> None:
         """Decide about one SEG and change its job; the caller holds the study's lock."""
@@ -108,22 +139,28 @@ class Pairer:
                 study=job.study_instance_uid,
                 patient=job.patient_id,
             )
+            reading.applied(connection, self.trail, job, case)
         self.enqueuer.enqueue(connection, assessment(job.id, job.run))
 
-    def _assess_again(self, connection: Connection, seg_uid: str) -> None:
-        """A Doppler mask came late: a new generation of the SEG that it belongs to."""
+    def _assess_again(self, connection: Connection, seg_uid: str) -> float:
+        """A Doppler mask or a reading came late: a new generation of the SEG that it belongs to.
+
+        Nothing happens where the cases are what they were. Returns the seconds after which to
+        ask again, 0 for never.
+        """
         job = latest_job(connection, seg_uid)
         seg = current_instance(connection, seg_uid)
         if job is None or seg is None:
-            return
+            return 0.0
         if job.state in {"waiting", "held"}:
             self.pair_seg(connection, seg_uid)
-            return
+            return 0.0
         pairing = self.stages.pair(_question(connection, seg))
-        cases = {"cases": [case.to_json() for case in pairing.cases]}
-        if pairing.state == "ready" and job.cases != cases:
+        known = tuple(Case.from_json(case) for case in job.cases["cases"])
+        if pairing.state == "ready" and known != pairing.cases:
             later = new_job(connection, self.trail, seg, job.generation + 1)
             self._queue(connection, later, pairing.cases)
+        return pairing.wait_s
 
 
 def assessment(job_id: int, run: int, attempt: int = 0, delay_s: float = 0.0) -> Task:
@@ -227,4 +264,5 @@ def _question(connection: Connection, seg: Row[Any]) -> PairingQuestion:
         study_changed_at=max(row.received_at for row in own_study),
         study_arriving=connection.execute(arriving.limit(1)).first() is not None,
         now=utc_now(),
+        readings=reading.readings_of(connection, header.study_instance_uid),
     )

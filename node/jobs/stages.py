@@ -6,8 +6,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from node.case import Case, CaseResult, FrameReference, InstanceHeader, Pairing
+
+if TYPE_CHECKING:  # the receiver and the sender read no reports
+    from sr_templates.readings import ReportRead
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """What a person read of one lesion, and which lesion that is as far as the source says.
+
+    Attributes:
+        source: SOP Instance UID of the SR.
+        tracking_uid: "" where the source names none; so are the others.
+        images: SOP Instance UIDs of the images that it was read on.
+        features: Values in the finding's words and units.
+    """
+
+    source: str
+    reader: str
+    read_at: str
+    tracking_uid: str
+    seg_uid: str
+    segment_number: int | None
+    images: tuple[str, ...]
+    features: Mapping[str, float | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +49,7 @@ class PairingQuestion:
         study_changed_at: When the latest instance of the study was acknowledged.
         study_arriving: An association that carries the study is still open.
         now: The moment.
+        readings: What people read in the study, in the order of arrival.
     """
 
     seg: InstanceHeader
@@ -34,6 +60,7 @@ class PairingQuestion:
     study_changed_at: datetime
     study_arriving: bool
     now: datetime
+    readings: Sequence[StoredReading] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +152,7 @@ class Stages:
     """The rooms above, as the jobs see them; `service` fills in those that a role needs."""
 
     pair: Callable[[PairingQuestion], Pairing]
+    read: Callable[[Path], ReportRead]
     assess: Callable[[AssessmentRequest], Assessment]
     deliver: Callable[[str, Sequence[Parcel]], Sequence[Receipt]]
     retry_after: Callable[[int, Sequence[Receipt]], float | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from node.case import Case, FrameReference, InstanceHeader, Pairing
@@ -14,6 +15,7 @@ from node.pair.matching import (
     lends_doppler,
     referenced,
 )
+from node.pair.readings import with_readings
 
 _RECHECK_S = 0.1  # while an association is open, a Doppler image may come any moment
 
@@ -24,8 +26,13 @@ def decide(question: PairingQuestion, settings: PairingSettings) -> Pairing:
     A SEG is ready when every instance that its frames derive from is here, whatever came first.
     Only for a Doppler image it waits `grace_s` at most, and only while an association that
     carries the study is open. A SEG without source references waits until the study has been
-    quiet for `unreferenced_quiet_s`.
+    quiet for `unreferenced_quiet_s`. It never waits for a reading: one that is here is used.
     """
+    pairing = _decide(question, settings)
+    return replace(pairing, cases=with_readings(pairing.cases, question))
+
+
+def _decide(question: PairingQuestion, settings: PairingSettings) -> Pairing:
     if not question.seg.segments:
         return Pairing("held", reason="the SEG describes no segment")
     if question.assignment is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from node.case import Case, FrameReference, InstanceHeader, SegmentHeader
+from node.jobs.lesions import same_reader
 
 
 def lesions(seg: InstanceHeader) -> tuple[tuple[SegmentHeader, ...], ...]:
@@ -89,7 +90,7 @@ def lends_doppler(
     wanted = {segment.tracking_uid for segment in seg.segments}
     for sibling in siblings:
         on_grey = {s.tracking_uid for s in sibling.segments if _grey(s, images)}
-        if wanted <= on_grey and _same_reader(seg, sibling):
+        if wanted <= on_grey and same_reader(seg, sibling):
             return sibling.sop_instance_uid
     return None
 
@@ -101,12 +102,7 @@ def supersedes(seg: InstanceHeader, earlier: InstanceHeader) -> bool:
     """
     mine = {segment.tracking_uid for segment in seg.segments if segment.tracking_uid}
     theirs = {segment.tracking_uid for segment in earlier.segments}
-    return bool(mine & theirs) and _same_reader(seg, earlier)
-
-
-def _same_reader(one: InstanceHeader, other: InstanceHeader) -> bool:
-    names = {one.content_creator_name, other.content_creator_name} - {""}
-    return len(names) <= 1
+    return bool(mine & theirs) and same_reader(seg, earlier)
 
 
 def _grey(
@@ -149,7 +145,7 @@ def _case(
         for segment in sibling.segments
         if primary.tracking_uid
         and segment.tracking_uid == primary.tracking_uid
-        and _same_reader(seg, sibling)
+        and same_reader(seg, sibling)
         for frame in _coloured(segment, images)
         if frame not in sources
     ]

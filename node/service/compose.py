@@ -6,11 +6,13 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from node.audit import schema
+from node.audit.seal import Sealer
 from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.case import Pairing
@@ -22,6 +24,7 @@ from node.jobs.stages import Assessment, AssessmentRequest, PairingQuestion, Par
 
 if TYPE_CHECKING:  # the receiver, sender and web processes never import torch
     from node.pipeline.assess import Pipeline
+    from sr_templates.readings import ReportRead
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Foundation:
     blobs: BlobStore
     trail: Trail
     installation_uid: str
+    sealer: Sealer
 
     def close(self) -> None:
         """Release the database connections."""
@@ -45,7 +49,8 @@ def lay_foundation(settings: Settings, actor: str) -> Foundation:
     uid = schema.upgrade(database)
     migrate(database)
     blobs = BlobStore(settings.node.data_dir / "blobs", actor)
-    return Foundation(settings, database, blobs, Trail(actor), uid)
+    sealer = Sealer.from_file(settings.audit_key)
+    return Foundation(settings, database, blobs, Trail(actor, sealer), uid, sealer)
 
 
 def pairing_stage(settings: Settings) -> Callable[[PairingQuestion], Pairing]:
@@ -55,7 +60,11 @@ def pairing_stage(settings: Settings) -> Callable[[PairingQuestion], Pairing]:
 
     gate = Gate.of(settings.intended_use)
 
+    accepted = settings.reading.accept
+
     def pair(question: PairingQuestion) -> Pairing:
+        if not accepted:
+            question = replace(question, readings=())
         seg = gate.admit_segments(question.seg)
         if question.seg.segments and not seg.segments:
             return Pairing("ineligible", reason="segments: none can be a soft-tissue mass")
@@ -63,6 +72,17 @@ def pairing_stage(settings: Settings) -> Callable[[PairingQuestion], Pairing]:
         return gate.judge(pairing, question.images)
 
     return pair
+
+
+def reading_stage() -> Callable[[Path], ReportRead]:
+    """Return the reader of inbound reports; pydicom in the worker only."""
+
+    def read(path: Path) -> ReportRead:
+        from sr_templates.readings import read_report  # noqa: PLC0415
+
+        return read_report(path)
+
+    return read
 
 
 def assessment_stage(
@@ -132,6 +152,7 @@ def compose(
 
     return Stages(
         pair=pairing_stage(settings),
+        read=reading_stage(),
         assess=assess or no_worker,
         deliver=delivery_stage(settings),
         retry_after=patience,

@@ -117,9 +117,9 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
     executor = _executor("work")
     stop_sweeper = start_sweeper(foundation.database, executor, "work")
     engine = DbosEngine(foundation.database, executor)
-    rooms = (foundation.database, foundation.trail, engine, stages)
+    rooms = (foundation.database, foundation.trail, engine, stages, foundation.blobs)
     engine.start(
-        {"pairing": Pairer(*rooms), "inference": Assessor(*rooms, foundation.blobs)},
+        {"pairing": Pairer(*rooms), "inference": Assessor(*rooms)},
         {"pairing": _PAIRING_THREADS, "inference": 1},
     )
     _announce()

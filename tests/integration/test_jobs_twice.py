@@ -52,6 +52,7 @@ class Bench:
     def stages(self, **bent: Any) -> Stages:
         values: dict[str, Any] = {
             "pair": None,
+            "read": self.rooms.read,
             "assess": self.rooms.assess,
             "deliver": self.rooms.deliver,
             "retry_after": lambda attempt, receipts: 1.0 if attempt < 3 else None,
@@ -75,7 +76,7 @@ class Bench:
             keep(connection, image)
             seg_id = keep(connection, seg)
         stages = self.stages(pair=self.rooms.pair)
-        Pairer(self.database, Trail("work"), self.notebook, stages)(seg_id)
+        Pairer(self.database, Trail("work"), self.notebook, stages, self.blobs)(seg_id)
         with self.database.connect() as connection:
             return int(connection.scalars(select(Job.id).where(Job.seg_uid == f"{study}.3")).one())
 

@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("read_at", sa.String(length=32), nullable=False),
         sa.Column("verified", sa.Boolean(), nullable=False),
         sa.Column("features", sa.JSON(), nullable=False),
+        sa.Column("detail", sa.JSON(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
