@@ -67,6 +67,23 @@ class DatabaseSettings(_Section):
     url: str = ""
 
 
+class AuditSettings(_Section):
+    """`[audit]`: proof of the record.
+
+    `key` is the file of the key that seals every row, the same on all machines of one database;
+    without it `<data_dir>/audit.key` is made. `heads` is a file, best on another disk, that gets
+    the signed end of the chain, a line each time it has grown, at most once a minute.
+    """
+
+    key: Path | None = None
+    heads: Path | None = None
+
+    @field_validator("key", "heads", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+
 class WebSettings(_Section):
     """`[web]`: where the console and DICOMweb listen."""
 
@@ -214,6 +231,7 @@ class Settings(BaseSettings):
     node: NodeSettings = NodeSettings()
     tls: TlsSettings = TlsSettings()
     database: DatabaseSettings = DatabaseSettings()
+    audit: AuditSettings = AuditSettings()
     web: WebSettings = WebSettings()
     model: ModelSettings = ModelSettings()
     intended_use: IntendedUseSettings = IntendedUseSettings()
@@ -234,6 +252,11 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """The URL as configured, or SQLite in the data folder."""
         return self.database.url or f"sqlite:///{self.node.data_dir / 'node.db'}"
+
+    @property
+    def audit_key(self) -> Path:
+        """The key file as configured, or in the data folder."""
+        return self.audit.key or self.node.data_dir / "audit.key"
 
     @classmethod
     def settings_customise_sources(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -61,6 +62,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def canonical_json(value: object) -> str:
+    """Return JSON as our JSON columns hold it: sorted keys, no spaces; the audit hashes it."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def open_engine(url: str) -> Engine:
     """Open an engine: SQLite in WAL mode with synchronous=FULL, or PostgreSQL.
 
@@ -82,12 +88,18 @@ def open_engine(url: str) -> Engine:
             parsed,
             pool_size=10,
             pool_pre_ping=True,
+            json_serializer=canonical_json,
             connect_args={"options": f"{options} {parsed.query.get('options', '')}".strip()},
         )
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         raise ConfigurationError("database.url must be sqlite:///FILE or postgresql+psycopg://...")
     Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"check_same_thread": False}, pool_size=10)
+    engine = create_engine(
+        parsed,
+        connect_args={"check_same_thread": False},
+        pool_size=10,
+        json_serializer=canonical_json,
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: SQLiteConnection, record: Any) -> None:  # noqa: ANN401 - pool entry

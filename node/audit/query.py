@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Select, literal, select, union_all
+from sqlalchemy import Engine, Select, literal, select, text, union_all
 
 from node.audit.tables import LEDGERS
 from node.database import read_only
@@ -41,15 +41,32 @@ def ask(database: Engine, question: Question) -> list[dict[str, Any]]:
     Raises:
         InputError: If a ledger does not exist.
     """
+    query = _everything(question).limit(question.limit)
+    newest_first = query.order_by(text("at DESC"), text("id DESC"))
+    with read_only(database) as connection:
+        rows = connection.execute(newest_first).mappings().all()
+    return [{**row, "at": row["at"].isoformat()} for row in reversed(rows)]
+
+
+def ask_all(database: Engine, question: Question, batch: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield all rows that answer, oldest first, so many at a time; the limit plays no part.
+
+    Raises:
+        InputError: If a ledger does not exist.
+    """
+    query = _everything(question).order_by(text("at"), text("id"))
+    with read_only(database) as connection:
+        found = connection.execution_options(yield_per=batch).execute(query).mappings()
+        for rows in found.partitions():
+            yield [{**row, "at": row["at"].isoformat()} for row in rows]
+
+
+def _everything(question: Question) -> Select[Any]:
     unknown = sorted(set(question.ledgers) - set(LEDGERS))
     if unknown:
         raise InputError(f"no ledger {unknown[0]!r}; there are {', '.join(LEDGERS)}")
     parts = [_part(name, question) for name in question.ledgers or LEDGERS]
-    every = union_all(*parts).subquery()
-    query = select(every).order_by(every.c.at.desc(), every.c.id.desc()).limit(question.limit)
-    with read_only(database) as connection:
-        rows = connection.execute(query).mappings().all()
-    return [{**row, "at": row["at"].isoformat()} for row in reversed(rows)]
+    return select(union_all(*parts).subquery())
 
 
 def _part(name: str, question: Question) -> Select[Any]:

@@ -8,7 +8,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from node.database import UtcDateTime
@@ -266,7 +276,10 @@ class Lease(Base):
 
 
 class _Ledger:
-    """Columns that every ledger table has; rows are only ever inserted."""
+    """Columns that every ledger table has; rows are only ever inserted.
+
+    `seal` shows that a process of the node wrote the row (`node.audit.seal`).
+    """
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
@@ -277,6 +290,24 @@ class _Ledger:
     study_instance_uid: Mapped[str] = mapped_column(_UID, default="", index=True)
     patient_id: Mapped[str] = mapped_column(String(64), default="", index=True)
     detail: Mapped[dict[str, Any]]
+    seal: Mapped[str] = mapped_column(String(80), default="")
+
+
+class ChainLink(Base):
+    """A batch of committed rows of one ledger, fixed for ever; it rests on the link before.
+
+    `row_ids` are 8 bytes a row, little-endian; `row_hashes` 32 bytes a row, in the same order.
+    """
+
+    __tablename__ = "chain"
+    position: Mapped[int] = mapped_column(_Id, primary_key=True, autoincrement=False)
+    ledger: Mapped[str] = mapped_column(String(16))
+    row_ids: Mapped[bytes] = mapped_column(LargeBinary)
+    row_hashes: Mapped[bytes] = mapped_column(LargeBinary)
+    previous_sha256: Mapped[str] = mapped_column(_SHA256)
+    sha256: Mapped[str] = mapped_column(_SHA256)
+    seal: Mapped[str] = mapped_column(_SHA256)
+    made_at: Mapped[datetime]
 
 
 class LedgerSystem(_Ledger, Base):

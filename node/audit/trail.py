@@ -8,8 +8,13 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, insert
 
+from node.audit.rows import TIME
+from node.audit.seal import Sealer
 from node.audit.tables import LEDGERS
-from node.database import utc_now
+from node.database import canonical_json, utc_now
+
+SCHEMA_VERSION = 1
+"""Of a row's facts; another version may hash other columns."""
 
 Ledger = Literal[
     "system", "association", "instance", "case", "job", "finding", "report", "delivery", "reading"
@@ -22,9 +27,12 @@ class Trail:
 
     Attributes:
         actor: Who writes: a process role (`receive`, `work`, ...) or a person's name.
+        sealer: Seals every row with the audit key; None leaves rows unsealed, which `crdl audit
+            verify` reports.
     """
 
     actor: str
+    sealer: Sealer | None = None
 
     def record(
         self,
@@ -48,15 +56,32 @@ class Trail:
             study: Study Instance UID, if the fact belongs to one.
             patient: Patient ID, likewise.
         """
+        at, facts = utc_now(), dict(detail or {})
+        seal = ""
+        if self.sealer is not None:
+            seal = self.sealer.seal(
+                (
+                    SCHEMA_VERSION,
+                    ledger,
+                    at.strftime(TIME),
+                    self.actor,
+                    event,
+                    subject,
+                    study,
+                    patient,
+                    canonical_json(facts),
+                )
+            )
         connection.execute(
             insert(LEDGERS[ledger]).values(
-                at=utc_now(),
-                schema_version=1,
+                at=at,
+                schema_version=SCHEMA_VERSION,
                 actor=self.actor,
                 event=event,
                 subject=subject,
                 study_instance_uid=study,
                 patient_id=patient,
-                detail=dict(detail or {}),
+                detail=facts,
+                seal=seal,
             )
         )

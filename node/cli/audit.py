@@ -1,25 +1,32 @@
-"""`crdl audit query`."""
+"""`crdl audit query|verify|head|export`."""
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, cast, get_args
 
 import typer
+from sqlalchemy import Engine
 
 from node.audit import schema
+from node.audit.export import Format
+from node.audit.export import export as write_export
 from node.audit.query import Question, ask
-from node.cli.output import ConfigOption, JsonOption, print_rows
+from node.audit.seal import Sealer
+from node.audit.trail import Trail
+from node.audit.verify import read_heads, signed_head
+from node.audit.verify import verify as prove
+from node.cli.output import ConfigOption, JsonOption, print_json, print_rows
 from node.config import load_settings
 from node.database import open_engine
 from node.errors import InputError
 
 app = typer.Typer(help="The record of everything the node did.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `query` a subcommand of its own name."""
 
 
 def _time(text: str | None) -> datetime | None:
@@ -31,36 +38,121 @@ def _time(text: str | None) -> datetime | None:
         raise InputError(f"{text!r} is no time such as 2026-01-31 or 2026-01-31T08:30") from error
 
 
+Patient = Annotated[str, typer.Option(help="Patient ID.")]
+Study = Annotated[str, typer.Option(help="Study Instance UID.")]
+Subject = Annotated[str, typer.Option(help="SOP Instance UID, case or job name.")]
+State = Annotated[str, typer.Option(help="Event, or the state a job reached.")]
+Actor = Annotated[str, typer.Option(help="Who: a role, or person:NAME.")]
+Ledgers = Annotated[list[str] | None, typer.Option("--ledger", help="Only this ledger; repeat.")]
+Since = Annotated[str | None, typer.Option(help="ISO time, local if without zone.")]
+Until = Annotated[str | None, typer.Option(help="ISO time, exclusive.")]
+
+
 @app.command()
 def query(
-    patient: Annotated[str, typer.Option(help="Patient ID.")] = "",
-    study: Annotated[str, typer.Option(help="Study Instance UID.")] = "",
-    subject: Annotated[str, typer.Option(help="SOP Instance UID, case or job name.")] = "",
-    state: Annotated[str, typer.Option(help="Event, or the state a job reached.")] = "",
-    actor: Annotated[str, typer.Option(help="Who: a role, or person:NAME.")] = "",
-    ledger: Annotated[list[str] | None, typer.Option(help="Only this ledger; repeat.")] = None,
-    since: Annotated[str | None, typer.Option(help="ISO time, local if without zone.")] = None,
-    until: Annotated[str | None, typer.Option(help="ISO time, exclusive.")] = None,
+    patient: Patient = "",
+    study: Study = "",
+    subject: Subject = "",
+    state: State = "",
+    actor: Actor = "",
+    ledger: Ledgers = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 1000,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print what happened, oldest first."""
-    database = open_engine(load_settings(config).database_url)
-    schema.upgrade(database)
-    rows = ask(
-        database,
-        Question(
-            ledgers=ledger or (),
-            patient=patient,
-            study=study,
-            subject=subject,
-            event=state,
-            actor=actor,
-            since=_time(since),
-            until=_time(until),
-            limit=limit,
-        ),
+    asked = Question(
+        ledger or (), patient, study, subject, state, actor, _time(since), _time(until), limit
     )
+    with _ledgers(config) as (database, _):
+        rows = ask(database, asked)
     columns = ("at", "actor", "ledger", "event", "subject", "patient", "detail")
     print_rows(rows, columns, as_json=as_json)
+
+
+@app.command()
+def verify(
+    heads: Annotated[
+        Path | None, typer.Option(help="File of signed chain ends that was kept elsewhere.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that no row was altered, removed or added; exit 1 names the first that was."""
+    kept = read_heads(heads) if heads is not None else ()
+    with _ledgers(config) as (database, sealer):
+        found = prove(database, sealer, kept)
+    if as_json:
+        print_json(asdict(found) | {"intact": found.intact})
+    else:
+        print_rows([asdict(fault) for fault in found.faults], _FAULT_COLUMNS, as_json=False)
+        print(
+            f"{found.rows} rows in {found.links} links compared; {found.unchained} not chained "
+            f"yet, the oldest for {found.oldest_unchained_s:.0f} s"
+        )
+        print("intact" if found.intact else f"NOT INTACT: {len(found.faults)} faults")
+    if not found.intact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def head(config: ConfigOption = None) -> None:
+    """Print the signed end of the chain, to be kept where the node's admin cannot change it."""
+    with _ledgers(config) as (database, sealer):
+        end = signed_head(database, sealer)
+    if end is None:
+        raise InputError("nothing is chained yet: the node chains while it runs")
+    print(end.to_line())
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="File to write; its ending says the form.")],
+    patient: Patient = "",
+    study: Study = "",
+    subject: Subject = "",
+    state: State = "",
+    actor: Actor = "",
+    ledger: Ledgers = None,
+    since: Since = None,
+    until: Until = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write the rows that answer as .csv, .jsonl or .parquet; the export itself is audited."""
+    form = out.suffix.removeprefix(".")
+    if form not in get_args(Format):
+        raise InputError(f"{out} ends in none of .{', .'.join(get_args(Format))}")
+    asked = Question(
+        ledger or (), patient, study, subject, state, actor, _time(since), _time(until)
+    )
+    with _ledgers(config) as (database, sealer):
+        count = write_export(database, asked, out, cast("Format", form))
+        with database.begin() as connection:
+            Trail(f"person:{getpass.getuser()}", sealer).record(
+                connection,
+                "system",
+                "exported",
+                "audit",
+                {"rows": count, "form": form, "file": out.name, "question": _asked(asked)},
+            )
+    print(f"{count} rows in {out}")
+
+
+_FAULT_COLUMNS = ("kind", "where", "number", "detail")
+
+
+def _asked(question: Question) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(question).items() if value}
+
+
+@contextmanager
+def _ledgers(config: Path | None) -> Iterator[tuple[Engine, Sealer]]:
+    settings = load_settings(config)
+    database = open_engine(settings.database_url)
+    try:
+        schema.upgrade(database)
+        yield database, Sealer.from_file(settings.audit_key)
+    finally:
+        database.dispose()

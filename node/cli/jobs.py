@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from node.audit import schema
+from node.audit.seal import Sealer
 from node.audit.trail import Trail
 from node.cli.output import ConfigOption, JsonOption, print_json, print_rows
 from node.config import load_settings
@@ -26,12 +27,14 @@ def desk(config: ConfigOption) -> Iterator[admin.Desk]:
     """A person's desk on the configured node."""
     from node.jobs.dbos_engine import DbosEnqueuer, migrate  # noqa: PLC0415 - slow to import
 
-    database = open_engine(load_settings(config).database_url)
+    settings = load_settings(config)
+    database = open_engine(settings.database_url)
     schema.upgrade(database)
     migrate(database)
     enqueuer = DbosEnqueuer(database)
+    trail = Trail(f"person:{getpass.getuser()}", Sealer.from_file(settings.audit_key))
     try:
-        yield admin.Desk(database, Trail(f"person:{getpass.getuser()}"), enqueuer)
+        yield admin.Desk(database, trail, enqueuer)
     finally:
         enqueuer.close()
         database.dispose()

@@ -23,7 +23,7 @@ from node.jobs.dbos_engine import migrate
 from node.jobs.stages import Assessment, AssessmentRequest, PairingQuestion, Parcel, Receipt, Stages
 
 if TYPE_CHECKING:  # the receiver, sender and web processes never import torch
-    from node.pipeline.assess import Pipeline
+    from node.service.activation import Lectern
     from sr_templates.readings import ReportRead
 
 
@@ -86,14 +86,22 @@ def reading_stage() -> Callable[[Path], ReportRead]:
 
 
 def assessment_stage(
-    settings: Settings, pipeline: Pipeline
+    settings: Settings, lectern: Lectern
 ) -> Callable[[AssessmentRequest], Assessment]:
-    """Return pipeline and report as one step: what is assessed is reported."""
+    """Return pipeline and report as one step: what is assessed is reported, and by whom.
+
+    The shadow bundle, if there is one, is heard after the report is made; it changes nothing.
+    """
+    from node.pipeline.shadow import heard  # noqa: PLC0415 - torch in the worker only
     from node.service.reporting import make_report  # noqa: PLC0415 - highdicom in the worker only
 
     def assess(request: AssessmentRequest) -> Assessment:
-        results = pipeline.assess(request.cases, request.instances)
-        return Assessment(results, make_report(request, results, pipeline, settings.report))
+        pipeline = lectern.serving()
+        measured = pipeline.assess_measured(request.cases, request.instances)
+        results = tuple(one.result for one in measured)
+        objects = make_report(request, results, pipeline, settings.report)
+        shadowed = heard(lectern.shadow, measured, pipeline.settings, request.instances)
+        return Assessment(results, objects, shadowed.findings, shadowed.failure)
 
     return assess
 

@@ -107,13 +107,13 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
     from node.jobs.pairing import Pairer  # noqa: PLC0415
     from node.jobs.recovery import start_sweeper  # noqa: PLC0415
-    from node.pipeline.assess import Pipeline  # noqa: PLC0415 - torch, in this role only
+    from node.service.activation import Lectern  # noqa: PLC0415 - torch, in this role only
     from node.service.compose import assessment_stage  # noqa: PLC0415
 
     settings = foundation.settings
-    pipeline = Pipeline.load(settings.model)
-    pipeline.warm_up()
-    stages = compose(settings, assess=assessment_stage(settings, pipeline))
+    lectern = Lectern(foundation.database, settings.model)
+    lectern.warm_up()
+    stages = compose(settings, assess=assessment_stage(settings, lectern))
     executor = _executor("work")
     stop_sweeper = start_sweeper(foundation.database, executor, "work")
     engine = DbosEngine(foundation.database, executor)
@@ -132,9 +132,11 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
     from node.jobs.delivering import Deliverer  # noqa: PLC0415
     from node.jobs.recovery import start_sweeper  # noqa: PLC0415
+    from node.service.chaining import keep_chain  # noqa: PLC0415
 
     executor = _executor("deliver")
     stop_sweeper = start_sweeper(foundation.database, executor, "deliver")
+    stop_chainer = keep_chain(foundation)
     engine = DbosEngine(foundation.database, executor)
     deliverer = Deliverer(
         foundation.database,
@@ -148,6 +150,7 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     stop.wait()
     engine.stop(_DRAIN_S)
     stop_sweeper()
+    stop_chainer()
 
 
 def _executor(role: str) -> str:
