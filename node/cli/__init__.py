@@ -11,7 +11,19 @@ import sys
 import typer
 
 from models.errors import ModelsError
-from node.cli import assess, audit, bench, cases, doctor, jobs, models, send, serve, simulate
+from node.cli import (
+    assess,
+    audit,
+    bench,
+    cases,
+    doctor,
+    jobs,
+    models,
+    outcomes,
+    send,
+    serve,
+    simulate,
+)
 from node.errors import CrdlError
 from sr_templates.errors import TemplateError
 
@@ -30,6 +42,7 @@ app.command("doctor")(doctor.doctor)
 app.command("simulate")(simulate.simulate)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(cases.app, name="cases")
+app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(audit.app, name="audit")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")

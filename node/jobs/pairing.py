@@ -18,6 +18,7 @@ from node.database import lock, read_only, utc_now
 from node.jobs import reading, states
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.stages import PairingQuestion, Stages
+from node.jobs.verified import keep_verdicts
 
 SEGMENTATIONS = frozenset(
     {
@@ -77,9 +78,11 @@ class Pairer:
 
     def _take_in(self, connection: Connection, row: Row[Any], heard: reading.Heard) -> None:
         """Keep what a report says and assess anew what it speaks of."""
-        reading.keep(connection, self.trail, row, heard)
+        news = reading.keep(connection, self.trail, row, heard)
         if heard.report is None:
             return
+        if news:
+            keep_verdicts(connection, self.trail, row, heard.report)
         waits = [
             self._assess_again(connection, seg_uid)
             for seg_uid in reading.concerned(connection, row.study_instance_uid)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from node.audit.tables import Instance, Job, ReadingRow
+from node.audit.tables import Instance, Job, LedgerReading, ReadingRow
 from node.audit.trail import Trail
 from node.case import Case, InstanceHeader
 from node.database import utc_now
@@ -52,26 +52,26 @@ def hear(read: Callable[[Path], ReportRead], path: Path) -> Heard:
 
 
 def keep(connection: Connection, trail: Trail, row: Row[Any], heard: Heard) -> bool:
-    """Write what was read of each lesion; say whether that is news.
+    """Write what was read of each lesion; say whether this file is news.
 
-    The same report again, or with changed demographics only, is none.
+    The same values in another file (changed demographics) keep their place in the order.
     """
+    if _was_heard(connection, row):
+        return False
     if heard.report is None:
         _record(connection, trail, row, "refused", {"reason": heard.refusal})
-        return False
+        return True
     report = heard.report
     wanted = [_values(row, report, lesion) for lesion in report.lesions if lesion.features]
+    mine = ReadingRow.source == row.sop_instance_uid
     known = connection.execute(
-        select(ReadingRow.__table__)
-        .where(ReadingRow.source == row.sop_instance_uid)
-        .order_by(ReadingRow.id)
+        select(ReadingRow.__table__).where(mine).order_by(ReadingRow.id)
     ).all()
-    if known and _same(known, wanted):
-        return False
-    connection.execute(delete(ReadingRow).where(ReadingRow.source == row.sop_instance_uid))
-    if wanted:
+    if not _same(known, wanted):
+        connection.execute(delete(ReadingRow).where(mine))
         now = utc_now()
-        connection.execute(insert(ReadingRow), [{**values, "created_at": now} for values in wanted])
+        for values in wanted:
+            connection.execute(insert(ReadingRow).values(created_at=now, **values))
     _record(
         connection,
         trail,
@@ -81,11 +81,25 @@ def keep(connection: Connection, trail: Trail, row: Row[Any], heard: Heard) -> b
             "reader": report.reader,
             "read_at": report.read_at,
             "verified": report.verified,
-            "lesions": [asdict(lesion) for lesion in report.lesions],
+            "lesions": [_plain(lesion) for lesion in report.lesions],
             "ignored": list(report.ignored),
         },
     )
-    return bool(wanted)
+    return True
+
+
+def _was_heard(connection: Connection, row: Row[Any]) -> bool:
+    details = connection.scalars(
+        select(LedgerReading.detail).where(
+            LedgerReading.subject == row.sop_instance_uid,
+            LedgerReading.event.in_(("received", "refused")),
+        )
+    )
+    return any(detail.get("sha256") == row.blob_sha256 for detail in details)
+
+
+def _plain(lesion: LesionRead) -> dict[str, Any]:
+    return {**asdict(lesion), "features": dict(lesion.features), "images": list(lesion.images)}
 
 
 def applied(connection: Connection, trail: Trail, job: Row[Any], case: Case) -> None:
@@ -188,7 +202,7 @@ def _record(
         "reading",
         event,
         row.sop_instance_uid,
-        detail,
+        {**detail, "sha256": row.blob_sha256},
         study=row.study_instance_uid,
         patient=row.patient_id,
     )
