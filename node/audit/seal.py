@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import orjson
 
 from node.errors import ConfigurationError
 
@@ -75,8 +76,8 @@ class Sealer:
 
 
 def canonical(facts: Facts | tuple[int | str, ...]) -> bytes:
-    """Return the bytes that are hashed: a JSON array without spaces, ASCII only."""
-    return json.dumps(facts, separators=(",", ":")).encode()
+    """Return the bytes that are hashed: a JSON array without spaces, in UTF-8."""
+    return orjson.dumps(facts)
 
 
 def row_hash(row_id: int, seal: str, facts: Facts) -> bytes:
