@@ -11,24 +11,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.bundles.arrays import ARRAYS, from_npz, unpack_model, unpack_novelty
+from models.bundles.arrays import (
+    ARRAYS,
+    from_npz,
+    unpack_conformal,
+    unpack_model,
+    unpack_novelty,
+)
+from models.bundles.attribution import most_influential
 from models.bundles.description import DESCRIPTION, BundleDescription, ModelEntry
 from models.bundles.errors import (
+    AbstentionError,
+    AttributionError,
     BundleNotFoundError,
     BundleSchemaError,
     IllPosedFeaturesError,
     MissingInputsError,
 )
 from models.bundles.manifest import MANIFEST, read_verified
+from models.bundles.seen import SEEN, TrainingImages
 from models.features.clinical import CLINICAL_NAMES
 from models.features.feature_set import FeatureSet
 from models.fusion.calibration import logit, prior_shift, sigmoid
+from models.fusion.conformal import ClassName, ConformalReference
 from models.fusion.errors import FusionError
-from models.fusion.frozen import FrozenModel, influences
+from models.fusion.frozen import FrozenModel
 from models.fusion.novelty import NoveltyReference
 from models.fusion.table import family_of, input_of
 
@@ -41,27 +53,32 @@ SHIPPED = Path(str(files("models.bundles")))
 _NOISE_BANDS = ("wavelet-LLH", "wavelet-LHH", "wavelet-HLH", "wavelet-HHH")
 
 
+Vector = NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """What a bundle says about one case.
 
     Attributes:
         probability: Of malignancy, at `prevalence` where that was given, else as in training.
-        malignancy: `malignant` at or above the threshold.
+        malignancy: `malignant` at or above the threshold, whatever `classes` says.
         threshold: Operating point on the scale of `probability`.
         model: Which model answered.
         fallback_reason: Which inputs better models lacked; "" where the best one answered.
         sensitivity: Of the answering model at its threshold, cross-validated.
         specificity: Likewise. Both hold at any prevalence, because the threshold shifts along.
         contributions: The five most influential features with their signed share of the
-            log-odds (`models.fusion.frozen.influences`).
+            log-odds (`models.bundles.attribution`); empty where it cannot be shared out.
         novelty: Distance from the training cases in units of what 99 % of them stay within.
         out_of_distribution: `novelty` is above 1.
         prior_shift: The prevalence that was applied instead of the training one, or None.
+        classes: What the case may be at the tolerated error, none, one or both; None where no
+            error was given (`models.fusion.conformal`).
     """
 
     probability: float
-    malignancy: Literal["malignant", "benign"]
+    malignancy: ClassName
     threshold: float
     model: str
     fallback_reason: str
@@ -71,6 +88,12 @@ class Score:
     novelty: float
     out_of_distribution: bool
     prior_shift: float | None = None
+    classes: tuple[ClassName, ...] | None = None
+
+    @property
+    def abstains(self) -> bool:
+        """Whether no class should be given: not exactly the class of the threshold may hold."""
+        return self.classes is not None and self.classes != (self.malignancy,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +103,7 @@ class BundledModel:
     entry: ModelEntry
     model: FrozenModel
     novelty: NoveltyReference
+    conformal: ConformalReference | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +117,7 @@ class Bundle:
         models: Best cross-validated AUC first.
         card: The model card, Markdown.
         backbone: The backbone's weights, or None where no model needs deep features.
+        images: By which an image that it was trained on is recognised.
     """
 
     folder: Path
@@ -101,6 +126,7 @@ class Bundle:
     models: tuple[BundledModel, ...]
     card: str
     backbone: Path | None
+    images: TrainingImages
 
     @classmethod
     def load(cls, path_or_name: str | Path, *, allow_full851: bool = False) -> Self:
@@ -126,7 +152,8 @@ class Bundle:
         models = []
         for entry in description.models:
             model = unpack_model(entry.name, entry.members, arrays, description.features)
-            models.append(BundledModel(entry, model, unpack_novelty(entry.name, model, arrays)))
+            novelty = unpack_novelty(entry.name, model, arrays)
+            models.append(BundledModel(entry, model, novelty, unpack_conformal(entry.name, arrays)))
         models.sort(key=lambda model: -model.entry.auc)  # stable: the paper's order breaks ties
         deep = any(family_of(name) == "deep" for name in description.features)
         if deep and BACKBONE not in contents:
@@ -138,6 +165,9 @@ class Bundle:
             models=tuple(models),
             card=contents[CARD].decode(),
             backbone=folder / BACKBONE if deep else None,
+            images=TrainingImages.from_json(contents[SEEN])
+            if SEEN in contents
+            else TrainingImages.of(()),
         )
 
     @property
@@ -165,7 +195,28 @@ class Bundle:
         """SHA-256 of the backbone's weights file, to pin it when it is loaded; "" without one."""
         return str(self.description.settings.get("backbone_sha256", ""))
 
-    def score(self, features: FeatureSet, prevalence: float | None = None) -> Score:
+    def require_abstention(self, error: float) -> None:
+        """Let pass a tolerated error that every model of the bundle can keep to.
+
+        Raises:
+            AbstentionError: The bundle has no reference for it, or too few training cases.
+        """
+        for model in self.models:
+            if model.conformal is None:
+                raise AbstentionError(f"{self.name} cannot abstain: train it again")
+            lowest = model.conformal.lowest_error()
+            if not lowest <= error < 1:
+                raise AbstentionError(
+                    f"{model.entry.name} of {self.name} can keep to an error of {lowest:.3f} or "
+                    f"more, not {error:g}"
+                )
+
+    def score(
+        self,
+        features: FeatureSet,
+        prevalence: float | None = None,
+        tolerated_error: float | None = None,
+    ) -> Score:
         """Score one case with the best model whose required inputs are all there.
 
         A prior shift moves probability and threshold alike, so the class does not change with
@@ -174,10 +225,13 @@ class Bundle:
         Args:
             features: Of the case, extracted with this bundle's settings.
             prevalence: Share of malignant tumours where the bundle is used; None: as in training.
+            tolerated_error: Share of the cases of a class whose class may be missed by the
+                score's `classes`; None gives none. The classes do not depend on the prevalence.
 
         Raises:
             MissingInputsError: Every model lacks an input.
-            BundleError: The prevalence is not strictly between 0 and 1.
+            BundleError: The prevalence is not strictly between 0 and 1, or the bundle cannot
+                keep to the tolerated error.
         """
         values = features.values
         lacking = {m.entry.name: _missing(m.model, values) for m in self.models}
@@ -188,22 +242,33 @@ class Bundle:
         vector = np.array([values[name] for name in answering.model.names], dtype=np.float64)
         log_odds = float(answering.model.logit(vector[None, :])[0])
         entry = answering.entry
-        malignant = float(sigmoid(np.array(log_odds))) >= entry.threshold
+        trained = float(sigmoid(np.array(log_odds)))
         shift = 0.0 if prevalence is None else self._shift(prevalence)
         novelty = answering.novelty.score(vector)
         return Score(
             probability=float(sigmoid(np.array(log_odds + shift))),
-            malignancy="malignant" if malignant else "benign",
+            malignancy="malignant" if trained >= entry.threshold else "benign",
             threshold=_shifted(entry.threshold, shift),
             model=entry.name,
             fallback_reason=_fallback_reason(self.models, answering, lacking),
             sensitivity=entry.sensitivity,
             specificity=entry.specificity,
-            contributions=influences(answering.model, vector),
+            contributions=_contributions(answering.model, vector),
             novelty=novelty,
             out_of_distribution=novelty > 1,
             prior_shift=prevalence,
+            classes=None
+            if tolerated_error is None
+            else self._classes(answering, trained, tolerated_error),
         )
+
+    def _classes(
+        self, answering: BundledModel, probability: float, error: float
+    ) -> tuple[ClassName, ...]:
+        self.require_abstention(error)
+        if answering.conformal is None:
+            return ()  # was refused above
+        return answering.conformal.classes(probability, error)
 
     def _shift(self, prevalence: float) -> float:
         try:
@@ -248,6 +313,13 @@ def _missing(model: FrozenModel, values: Mapping[str, float | None]) -> set[str]
         for name in model.names
         if (value := values.get(name)) is None or not math.isfinite(value)
     }
+
+
+def _contributions(model: FrozenModel, vector: Vector) -> tuple[tuple[str, float], ...]:
+    try:
+        return most_influential(model, vector)
+    except AttributionError:
+        return ()  # the score stands all the same
 
 
 def _fallback_reason(

@@ -90,8 +90,6 @@ def write(out: Path, table: FeatureTable, models: tuple[TrainedModel, ...]) -> s
         features=table.names,
         dropped=(),
         fusion=QUICK.to_dict(),
-        models=tuple(
-            entry_of(model, int(np.isfinite(model.out_of_fold).sum()), None) for model in models
-        ),
+        models=tuple(map(entry_of, models)),
     )
-    return write_bundle(out, description, models, weights, "# A bundle for tests\n")
+    return write_bundle(out, description, models, table.labels, weights, "# A bundle for tests\n")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.bundles.errors import BundleSchemaError
 from models.fusion.calibration import Sigmoid
+from models.fusion.conformal import ConformalReference
 from models.fusion.errors import FusionError
 from models.fusion.frozen import FrozenFusion, FrozenModel, FrozenSvm
 from models.fusion.novelty import NoveltyReference
@@ -19,6 +20,7 @@ from models.fusion.novelty import NoveltyReference
 ARRAYS = "arrays.npz"
 HEAD = "head"
 NOVELTY = "novelty"
+CONFORMAL = "conformal"
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -62,6 +64,14 @@ def pack_novelty(name: str, novelty: NoveltyReference) -> Arrays:
         f"{name}.{NOVELTY}.scale": novelty.scale,
         f"{name}.{NOVELTY}.whitening": novelty.whitening,
         f"{name}.{NOVELTY}.cutoff": np.array([novelty.cutoff]),
+    }
+
+
+def pack_conformal(name: str, reference: ConformalReference) -> Arrays:
+    """Return the arrays of a model's conformal reference."""
+    return {
+        f"{name}.{CONFORMAL}.benign": reference.benign,
+        f"{name}.{CONFORMAL}.malignant": reference.malignant,
     }
 
 
@@ -116,6 +126,23 @@ def unpack_novelty(name: str, model: FrozenModel, arrays: Arrays) -> NoveltyRefe
             cutoff=float(_floats(arrays, f"{prefix}.cutoff")[0]),
         )
     except (KeyError, IndexError, FusionError) as error:
+        raise BundleSchemaError(f"{ARRAYS}: {prefix} does not fit: {error}") from error
+
+
+def unpack_conformal(name: str, arrays: Arrays) -> ConformalReference | None:
+    """Rebuild a model's conformal reference; None in a bundle of the first schema.
+
+    Raises:
+        BundleSchemaError: An array is missing or does not fit.
+    """
+    prefix = f"{name}.{CONFORMAL}"
+    if f"{prefix}.benign" not in arrays:
+        return None
+    try:
+        return ConformalReference(
+            _floats(arrays, f"{prefix}.benign"), _floats(arrays, f"{prefix}.malignant")
+        )
+    except (KeyError, FusionError) as error:
         raise BundleSchemaError(f"{ARRAYS}: {prefix} does not fit: {error}") from error
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from models.bundles.errors import BundleSchemaError
@@ -30,7 +30,13 @@ class ModelEntry:
         specificity: Cross-validated, at the threshold.
         cases: Training cases that had all its inputs.
         features: How many features it uses.
-        external: `cases`, `auc`, `sensitivity`, `specificity` on the external cohort, or None.
+        intervals: 95 % confidence intervals [low, high] of `auc`, `sensitivity`, `specificity`.
+        external: On the external cohort, with the threshold of the training: `cases`,
+            `malignant`, `auc`, `sensitivity`, `specificity`, `brier`, each of the first three
+            with its interval under `auc_ci` and so on, `novel` (share flagged as out of
+            distribution) and `abstention` (a row a tolerated error); None without one.
+        influence: Features with the mean magnitude of their share of the log-odds over the
+            training cases, largest first (`models.bundles.attribution`).
     """
 
     name: str
@@ -43,7 +49,9 @@ class ModelEntry:
     specificity: float
     cases: int
     features: int
-    external: Mapping[str, float] | None = None
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    external: Mapping[str, Any] | None = None
+    influence: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or not self.requires:
@@ -70,6 +78,8 @@ class BundleDescription:
         features: Every feature name the models chose from, in the order of the arrays' indices.
         dropped: Features left out because they were constant or undefined in some case.
         fusion: Fixed choices of the fitting, as `models.fusion.settings` writes them.
+        inputs: SHA-256 of everything it was trained from: `table`, `dicom` (all files of the
+            training cases, with their count), `backbone`, `feature_settings`.
         models: The models, in the paper's order.
     """
 
@@ -85,6 +95,7 @@ class BundleDescription:
     dropped: tuple[str, ...]
     fusion: Mapping[str, Any]
     models: tuple[ModelEntry, ...]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name or not self.version:
@@ -126,8 +137,12 @@ class BundleDescription:
         """
         try:
             data = json.loads(text)
-            if data.pop("schema") != SCHEMA:
-                raise BundleSchemaError(f"this software reads bundles of schema {SCHEMA}")
+            schema = data.pop("schema")
+            if schema != SCHEMA:
+                raise BundleSchemaError(
+                    f"the bundle is of schema {schema} and this software reads schema {SCHEMA}: "
+                    "train it again, or use the software it came with"
+                )
             pinned = data.pop("settings_sha256")
             data.pop("settings_part_sha256")
             models = tuple(_model_entry(entry) for entry in data.pop("models"))
@@ -142,6 +157,7 @@ class BundleDescription:
 
 def _model_entry(data: dict[str, Any]) -> ModelEntry:
     lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in ("requires", "members")}
+    lists["influence"] = tuple((name, share) for name, share in data.pop("influence", ()))
     return ModelEntry(**data, **lists)
 
 

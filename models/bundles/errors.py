@@ -35,3 +35,13 @@ class MissingInputsError(BundleError):
     """No model of the bundle can answer: each one lacks an input of this case."""
 
     code: ClassVar[str] = "missing-inputs"
+
+
+class AbstentionError(BundleError):
+    """The bundle cannot keep to the tolerated error: take a larger one, or more training cases."""
+
+
+class AttributionError(BundleError):
+    """A score cannot be shared out over the features of the case."""
+
+    code: ClassVar[str] = "attribution"

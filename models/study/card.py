@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.bundles.description import BundleDescription, ModelEntry
+from models.bundles.description import BundleDescription
 from models.fusion.table import Family
+from models.study import card_results as results
 from models.study.agreement import FamilyAgreement
+from models.study.strata import Stratum
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +27,23 @@ class Origin:
     backbone: str = "As given by file."
 
 
-def render_card(
-    description: BundleDescription,
-    origin: Origin,
-    agreement: Mapping[Family, FamilyAgreement],
-    agreement_cases: int,
-) -> str:
-    """Write the card.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the card shows beside the description.
 
-    Args:
-        description: Of the bundle.
-        origin: Of the data.
+    Attributes:
         agreement: Between two readers' contours, by feature family; may be empty.
         agreement_cases: Over how many cases.
+        strata: The model that answers complete cases, in subgroups.
     """
+
+    agreement: Mapping[Family, FamilyAgreement]
+    agreement_cases: int
+    strata: Sequence[Stratum]
+
+
+def render_card(description: BundleDescription, origin: Origin, evidence: Evidence) -> str:
+    """Write the card of a bundle, Markdown."""
     title = f"# {description.name} {description.version}"
     warning = (
         "**SIMULATED MODEL - NOT FOR DIAGNOSIS.** Every patient it was trained and judged on was "
@@ -52,12 +57,21 @@ def render_card(
         "Not for clinical use.",
         "## Intended use\n\n" + description.intended_use,
         "## Data\n\n" + origin.cohort + "\n\n" + _population(description),
-        "## Models\n\n" + _models(description),
+        "## Models\n\n" + results.models(description),
+        "## Subgroups\n\n" + results.subgroups(description, evidence.strata),
+        "## Abstention\n\n" + results.abstention(description),
+        "## Out of distribution\n\n" + results.novelty(description),
+        "## Influential features\n\n" + results.influence(description),
         "## Method\n\n" + _method(description, origin),
     ]
-    if agreement:
-        sections.append("## Agreement\n\n" + _agreement(agreement, agreement_cases))
-    sections += ["## Limits\n\n" + _limits(description), "## Repeat\n\n" + _repeat(origin)]
+    if evidence.agreement:
+        found = results.agreement(evidence.agreement, evidence.agreement_cases)
+        sections.append("## Agreement\n\n" + found)
+    sections += [
+        "## Limits\n\n" + _limits(description),
+        "## Inputs\n\n" + _inputs(description),
+        "## Repeat\n\n" + _repeat(origin),
+    ]
     return "\n\n".join(sections) + "\n"
 
 
@@ -83,36 +97,16 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "not stated"
 
 
-def _models(description: BundleDescription) -> str:
-    best = max(description.models, key=lambda model: model.auc)
-    head = (
-        "| model | needs | features | threshold | AUC | sensitivity | specificity "
-        "| external AUC | external sensitivity | external specificity |\n"
-        "|---|---|---|---|---|---|---|---|---|---|\n"
-    )
-    rows = "\n".join(_row(model) for model in description.models)
-    return (
-        f"{head}{rows}\n\nAUC, sensitivity and specificity are cross-validated on the training "
-        f"cohort; the threshold (weighted Youden, r = {description.fusion['youden_weight']:g}) is "
-        f"fixed there. {best.name} answers where all its inputs are there; otherwise the model "
-        "with the next best AUC whose inputs are."
-    )
-
-
-def _row(model: ModelEntry) -> str:
-    figures = [model.threshold, model.auc, model.sensitivity, model.specificity]
-    outside = model.external or {}
-    cells = [
-        model.name,
-        ", ".join(model.requires),
-        str(model.features),
-        *(f"{figure:.3f}" for figure in figures),
-        *(
-            f"{outside[key]:.3f}" if key in outside else "-"
-            for key in ("auc", "sensitivity", "specificity")
-        ),
-    ]
-    return "| " + " | ".join(cells) + " |"
+def _inputs(description: BundleDescription) -> str:
+    labels = {
+        "table": "Cohort table",
+        "dicom": "All DICOM files (hash of their sorted hashes)",
+        "dicom_files": "DICOM files",
+        "backbone": "Backbone",
+        "feature_settings": "Feature settings",
+    }
+    lines = [f"- {labels.get(k, k)}: {v or 'none'}" for k, v in description.inputs.items()]
+    return "SHA-256 of what it was trained from:\n\n" + "\n".join(lines)
 
 
 def _method(description: BundleDescription, origin: Origin) -> str:
@@ -132,17 +126,6 @@ def _method(description: BundleDescription, origin: Origin) -> str:
         "held-out probabilities. "
         f"{len(description.dropped)} features were left out as constant or undefined.\n\n"
         f"Feature settings SHA-256: {description.settings_sha256}."
-    )
-
-
-def _agreement(agreement: Mapping[Family, FamilyAgreement], cases: int) -> str:
-    rows = "\n".join(
-        f"| {family} | {found.features} | {found.median:.3f} | {100 * found.stable:.0f} % |"
-        for family, found in agreement.items()
-    )
-    return (
-        f"ICC(A,1) between two readers' contours of {cases} training cases.\n\n"
-        "| family | features | median ICC | above 0.80 |\n|---|---|---|---|\n" + rows
     )
 
 

@@ -11,23 +11,27 @@ from pathlib import Path
 import numpy as np
 
 from models.backbone.weights import read_pinned
+from models.bundle import BundledModel
 from models.bundles.description import BundleDescription, ModelEntry
 from models.bundles.write import entry_of, write_bundle
 from models.features.extract import FeatureSettings
 from models.features.semantic import SemanticThresholds, learn_thresholds
 from models.fusion.calibration import sigmoid
+from models.fusion.conformal import ConformalReference
 from models.fusion.settings import FusionSettings
 from models.fusion.strict import TrainedModel, train_strict
 from models.fusion.table import Family, FeatureTable
-from models.fusion.threshold import area_under_curve, sensitivity_specificity
 from models.study.agreement import FamilyAgreement, agreement_by_family
-from models.study.card import Origin, render_card
+from models.study.card import Evidence, Origin, render_card
 from models.study.cohort import CohortCase, CohortError, read_cohort
 from models.study.features import Exclusion, MeasuredCase, feature_table, measure_cohort
+from models.study.judgement import Figures, judge, mean_influence
+from models.study.provenance import input_hashes, training_images
+from models.study.strata import Stratum, performance_by_stratum, strata_of
 
 Progress = Callable[[int, int], None]
 AGREEMENT_CASES = 50
-_FEWEST_EXTERNAL = 10
+_INTERVALS = ("auc", "sensitivity", "specificity")
 
 
 def train_bundle(
@@ -39,6 +43,7 @@ def train_bundle(
     backbone: Path | None = None,
     seed: int = 1,
     jobs: int = 0,
+    backend: str | None = None,
     settings: FeatureSettings | None = None,
     fusion: FusionSettings | None = None,
     origin: Origin | None = None,
@@ -59,6 +64,7 @@ def train_bundle(
         backbone: Weights of the deep model; None trains without deep features.
         seed: Of folds and searches.
         jobs: Processes, 0 for one a core; the bundle does not depend on it.
+        backend: Where cases are measured, as `models.parallel` takes it.
         settings: How features are measured; thresholds are learned and the backbone is pinned.
         fusion: How models are fitted; its seed is replaced by `seed`.
         origin: What the card says about the data.
@@ -81,7 +87,13 @@ def train_bundle(
 
     def measure(rows: Sequence[CohortCase]) -> tuple[tuple[MeasuredCase, ...], list[Exclusion]]:
         found, left_out = measure_cohort(
-            rows, wanted, backbone, cache_folder=kept, jobs=jobs, progress=progress
+            rows,
+            wanted,
+            backbone,
+            cache_folder=kept,
+            jobs=jobs,
+            backend=backend,
+            progress=progress,
         )
         return found, list(left_out)
 
@@ -98,6 +110,7 @@ def train_bundle(
     table, dropped = feature_table(training, wanted, thresholds).without_unusable_columns()
     models = train_strict(table, recipe, jobs or -1, progress)
     outside = feature_table(external, wanted, thresholds) if external else None
+    judged = [_judged(model, table, outside) for model in models]
     description = BundleDescription(
         name=name,
         version=version,
@@ -110,35 +123,68 @@ def train_bundle(
         features=table.names,
         dropped=dropped,
         fusion=recipe.to_dict(),
-        models=tuple(_entry(model, outside) for model in models),
+        models=tuple(model.entry for model in judged),
+        inputs=input_hashes(cohort, cases, backbone, wanted.sha256),
     )
     twice = [row for row in training if row.case.second_seg is not None][:AGREEMENT_CASES]
     agreement = _agreement(twice, wanted, thresholds, measure)
-    card = render_card(description, origin or Origin(), agreement, len(twice))
-    write_bundle(out, description, models, backbone, card)
+    evidence = Evidence(agreement, len(twice), _strata(training, external, table, outside, models))
+    card = render_card(description, origin or Origin(), evidence)
+    images = training_images([row.case for row in training])
+    write_bundle(out, description, models, table.labels, backbone, card, images)
     return out
 
 
-def _entry(model: TrainedModel, outside: FeatureTable | None) -> ModelEntry:
-    cases = int(np.isfinite(model.out_of_fold).sum())
-    return entry_of(model, cases, None if outside is None else _external(model, outside))
+def _judged(model: TrainedModel, table: FeatureTable, outside: FeatureTable | None) -> BundledModel:
+    """Describe a model with its intervals, its influential features and the external cohort."""
+    there = np.isfinite(model.out_of_fold)
+    own = table.rows(there)
+    scores = model.out_of_fold[there]
+    found = Figures.of(scores, own.labels, model.threshold).to_json()
+    entry = replace(
+        entry_of(model),
+        intervals={name: found[f"{name}_ci"] for name in _INTERVALS},
+        influence=mean_influence(model.frozen, own.columns(model.frozen.names)),
+    )
+    reference = ConformalReference.of(model.out_of_fold, table.labels)
+    bundled = BundledModel(entry, model.frozen, model.novelty, reference)
+    if outside is None:
+        return bundled
+    judgement = judge(bundled, outside)
+    if judgement.performance is None:
+        return bundled
+    return replace(bundled, entry=_with_external(entry, judgement.to_json()))
 
 
-def _external(model: TrainedModel, table: FeatureTable) -> dict[str, float] | None:
-    """Score the external cohort at the training threshold; None where too few can be judged."""
-    values = table.columns(model.frozen.names)
+def _with_external(entry: ModelEntry, external: Mapping[str, object]) -> ModelEntry:
+    return replace(entry, external={k: v for k, v in external.items() if k != "note"})
+
+
+def _strata(
+    training: Sequence[MeasuredCase],
+    external: Sequence[MeasuredCase],
+    table: FeatureTable,
+    outside: FeatureTable | None,
+    models: Sequence[TrainedModel],
+) -> tuple[Stratum, ...]:
+    """Judge the model that answers complete cases in the subgroups of both cohorts."""
+    best = max(models, key=lambda model: model.auc)
+    found = performance_by_stratum(
+        "training",
+        strata_of(training),
+        table.labels,
+        best.out_of_fold,
+        best.out_of_fold >= best.threshold,
+    )
+    if outside is None:
+        return found
+    scores = np.full(len(outside.ids), np.nan)
+    values = outside.columns(best.frozen.names)
     there = np.isfinite(values).all(axis=1)
-    labels = table.labels[there]
-    if len(labels) < _FEWEST_EXTERNAL or labels.min() == labels.max():
-        return None
-    scores = sigmoid(model.frozen.logit(values[there]))
-    sensitivity, specificity = sensitivity_specificity(scores, labels, model.threshold)
-    return {
-        "cases": len(labels),
-        "auc": area_under_curve(scores, labels),
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-    }
+    scores[there] = sigmoid(best.frozen.logit(values[there]))
+    return found + performance_by_stratum(
+        "external", strata_of(external), outside.labels, scores, scores >= best.threshold
+    )
 
 
 def _agreement(

@@ -23,7 +23,7 @@ from node.audit.trail import Trail
 from node.blobs import Blob, BlobStore
 from node.case import Case, InstanceHeader
 from node.database import utc_now
-from node.jobs import states
+from node.jobs import shadowing, states
 from node.jobs.delivering import delivery
 from node.jobs.engine import Enqueuer
 from node.jobs.pairing import assessment, current_instance
@@ -155,6 +155,7 @@ class Assessor:
                         study=job.study_instance_uid,
                         patient=job.patient_id,
                     )
+            shadowing.keep(connection, self.trail, job, made)
             ids = [
                 self._store_report(connection, job, thing, blob)
                 for thing, blob in zip(made.objects, blobs, strict=True)

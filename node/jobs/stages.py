@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.case import Case, CaseResult, FrameReference, InstanceHeader, Pairing
+from node.case import Case, CaseResult, Finding, FrameReference, InstanceHeader, Pairing
 
 if TYPE_CHECKING:  # the receiver and the sender read no reports
     from sr_templates.readings import ReportRead
@@ -114,10 +114,17 @@ class ReportObject:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What came of a request: a result a case and the objects to deliver."""
+    """What came of a request: a result a case and the objects to deliver.
+
+    Attributes:
+        shadow: What a second bundle said, a finding a case; for the audit only.
+        shadow_failure: Why it said nothing although there is one.
+    """
 
     results: tuple[CaseResult, ...]
     objects: tuple[ReportObject, ...]
+    shadow: tuple[Finding, ...] = ()
+    shadow_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

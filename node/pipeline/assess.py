@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from models.bundle import Bundle, Score
 from models.errors import ModelsError
 from models.features.clinical import ClinicalInput
 from models.features.extract import Extraction, FeatureSettings, View, extract_features
+from models.features.feature_set import FeatureSet
+from models.features.semantic.values import DIAMETER
 from models.imaging.boxes import whole
 from models.imaging.errors import ImagingError
 from models.imaging.geometry import PixelGeometry, pixel_geometry
@@ -28,11 +31,13 @@ from node.case import (
     Finding,
     FrameReference,
     InstanceHeader,
+    Reading,
     SemanticFinding,
 )
 from node.config import ModelSettings
 from node.errors import InputError, PipelineError
 from node.jobs.stages import StoredInstance
+from node.pipeline.abstention import abstention_of
 from node.pipeline.files import CaseFiles
 from node.pipeline.outline import outline_of
 from node.pipeline.refusal import CaseRefusedError, refusal_of, require_kinship
@@ -56,6 +61,15 @@ class _Sight:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A case's result with the features that it rests on; None where none could be measured."""
+
+    result: CaseResult
+    clinical: ClinicalInput
+    extraction: Extraction | None
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """A warm model of one process.
 
@@ -63,12 +77,15 @@ class Pipeline:
         settings: How the bundle's features are measured.
         runner: The warm backbone, None where the bundle has no deep model.
         prior: Prevalence to shift the probability to; None keeps the training prevalence.
+        tolerated_error: Share of wrong classes above which no class is given; None gives one
+            always.
     """
 
     bundle: Bundle
     settings: FeatureSettings
     runner: DeepRunner | None
     prior: float | None = None
+    tolerated_error: float | None = None
 
     @classmethod
     def load(cls, settings: ModelSettings) -> Pipeline:
@@ -78,13 +95,15 @@ class Pipeline:
             ModelsError: If the bundle or its weights do not hold what they should.
         """
         bundle = Bundle.load(settings.bundle)
+        if settings.tolerated_error is not None:
+            bundle.require_abstention(settings.tolerated_error)
         runner = None
         if bundle.backbone is not None:
             runner = DeepRunner.from_file(
                 bundle.backbone, device=settings.device, sha256=bundle.backbone_sha256
             )
         wanted = FeatureSettings.from_dict(bundle.description.settings)
-        return cls(bundle, wanted, runner, settings.prior)
+        return cls(bundle, wanted, runner, settings.prior, settings.tolerated_error)
 
     @property
     def device(self) -> str:
@@ -113,8 +132,18 @@ class Pipeline:
         Raises:
             PipelineError: If a file that was acknowledged cannot be read as DICOM any more.
         """
+        return tuple(one.result for one in self.assess_measured(cases, instances))
+
+    def assess_measured(
+        self, cases: Sequence[Case], instances: Mapping[str, StoredInstance]
+    ) -> tuple[Measured, ...]:
+        """Assess as `assess` does, and keep the features for another bundle to score."""
         files = CaseFiles(instances)
         return tuple(self._assess(case, files) for case in cases)
+
+    def score(self, features: FeatureSet) -> Score:
+        """Score features as this process is configured: prevalence and tolerated error."""
+        return self.bundle.score(features, self.prior, self.tolerated_error)
 
     def measure(
         self, case: Case, instances: Mapping[str, StoredInstance], settings: FeatureSettings
@@ -131,33 +160,44 @@ class Pipeline:
         except CaseRefusedError as error:
             raise InputError(str(error)) from error
         clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
-        return self._extract(view, clinical, settings, doppler)
+        return self._extract(view, clinical, settings, doppler, case.reading)
 
     def _extract(
-        self, view: View, clinical: ClinicalInput, settings: FeatureSettings, doppler: View | None
+        self,
+        view: View,
+        clinical: ClinicalInput,
+        settings: FeatureSettings,
+        doppler: View | None,
+        reading: Reading | None,
     ) -> Extraction:
-        """Measure; a colour image that cannot be used leaves the flow not assessed."""
+        """Measure; what was read counts instead of what was measured.
+
+        A colour image that cannot be used leaves the flow not assessed.
+        """
+        read = None if reading is None else reading.semantic
+        measure = partial(extract_features, view, clinical, settings, self.runner, reading=read)
         try:
-            return extract_features(view, clinical, settings, self.runner, doppler=doppler)
+            return measure(doppler=doppler)
         except ModelsError:
             if doppler is None:
                 raise
-            return extract_features(view, clinical, settings, self.runner)
+            return measure()
 
-    def _assess(self, case: Case, files: CaseFiles) -> CaseResult:
+    def _assess(self, case: Case, files: CaseFiles) -> Measured:
         sight = _Sight()
+        clinical, extraction = ClinicalInput(), None
         try:
             with sight.timed("read"):
                 view = _look(case, files, sight)
                 doppler = _doppler(case, files)
                 clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
-            extraction = self._extract(view, clinical, self.settings, doppler)
+            extraction = self._extract(view, clinical, self.settings, doppler, case.reading)
             sight.timings_ms.update(extraction.timings_ms)
             with sight.timed("score"):
-                score = self.bundle.score(extraction.features, prevalence=self.prior)
+                score = self.score(extraction.features)
         except (ModelsError, CaseRefusedError) as error:
-            return self._refused(case, sight, error)
-        return self._assessed(case, sight, extraction, score)
+            return Measured(self._refused(case, sight, error), clinical, extraction)
+        return Measured(self._assessed(case, sight, extraction, score), clinical, extraction)
 
     def _assessed(
         self, case: Case, sight: _Sight, extraction: Extraction, score: Score
@@ -166,7 +206,7 @@ class Pipeline:
             case=case.name,
             status="assessed",
             probability=score.probability,
-            malignancy=score.malignancy,
+            malignancy=None if score.abstains else score.malignancy,
             threshold=score.threshold,
             model=score.model,
             fallback_reason=score.fallback_reason,
@@ -182,9 +222,13 @@ class Pipeline:
             device=extraction.device,
             timings_ms=sight.timings_ms,
         )
-        ends = np.array(extraction.measurements.diameter_ends)[:, ::-1]
+        ends = _diameter_ends(case, extraction)
         evidence = _evidence(case, sight, ends, score, self.prior)
-        evidence = replace(evidence, device_note=extraction.device_note)
+        evidence = replace(
+            evidence,
+            device_note=extraction.device_note,
+            abstention=abstention_of(score, self.tolerated_error),
+        )
         return CaseResult(case, finding, evidence)
 
     def _refused(
@@ -249,6 +293,13 @@ def _doppler(case: Case, files: CaseFiles) -> View | None:
         return View(files.frame(reference), best.mask, pixel_geometry(dataset, best.mask))
     except ImagingError:
         return None  # the grey image is assessed all the same
+
+
+def _diameter_ends(case: Case, extraction: Extraction) -> NDArray[np.float64] | None:
+    """Return where the measured diameter ends; one that was read ends we know not where."""
+    if case.reading is not None and DIAMETER in case.reading.semantic:
+        return None
+    return np.array(extraction.measurements.diameter_ends)[:, ::-1]
 
 
 def _clinical(image: InstanceHeader) -> ClinicalInput:
