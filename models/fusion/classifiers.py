@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from models.fusion.calibration import Sigmoid, fit_sigmoid
-from models.fusion.folds import grouped_folds, repeated_folds
+from models.fusion.folds import Fold, folds_up_to, repeated_folds, sample_of_patients
 from models.fusion.frozen import FrozenModel, FrozenSvm
 from models.fusion.novelty import NoveltyReference
 from models.fusion.search import SearchedSvm
@@ -52,20 +52,24 @@ def build_pipeline(
     steps: list[tuple[str, object]] = [("scale", StandardScaler())]
     if select:
         lasso = LassoSelector(
-            cv=grouped_folds(labels, patients, settings.lasso_folds, settings.seed),
+            cv=folds_up_to(labels, patients, settings.lasso_folds, settings.seed),
             alphas=settings.lasso_alphas,
             eps=settings.lasso_eps,
             tol=settings.lasso_tolerance,
             max_iter=settings.lasso_iterations,
         )
         steps += [("student", StudentFilter(settings.significance)), ("lasso", lasso)]
-    search = SearchedSvm(
-        settings.costs,
-        repeated_folds(
-            labels, patients, settings.search_folds, settings.search_repeats, settings.seed
-        ),
+    steps.append(("svm", SearchedSvm(settings.costs, search_folds(labels, patients, settings))))
+    return Pipeline(steps)
+
+
+def search_folds(labels: Integers, patients: Integers, settings: FusionSettings) -> list[Fold]:
+    """Return the repeated folds on which C is chosen, over at most `search_rows` cases."""
+    rows = sample_of_patients(labels, patients, settings.search_rows, settings.seed)
+    folds = repeated_folds(
+        labels[rows], patients[rows], settings.search_folds, settings.search_repeats, settings.seed
     )
-    return Pipeline([*steps, ("svm", search)])
+    return [(rows[fit], rows[hold]) for fit, hold in folds]
 
 
 def fit_calibrated(
@@ -91,10 +95,10 @@ def fit_calibrated(
         select: Whether features are selected.
 
     Raises:
-        TooFewCasesError: A class has fewer patients than folds.
+        TooFewCasesError: A class has fewer than two patients on some side of a fold.
     """
     decisions = np.empty(len(labels))
-    for fit, hold in grouped_folds(labels, patients, settings.folds, settings.seed + 1):
+    for fit, hold in folds_up_to(labels, patients, settings.folds, settings.seed + 1):
         pipeline = build_pipeline(labels[fit], patients[fit], settings, select=select)
         pipeline.fit(values[fit], labels[fit])
         decisions[hold] = pipeline.decision_function(values[hold])
@@ -142,7 +146,7 @@ def fit_novelty(
         settings: Folds, seed and quantile.
     """
     held_out = np.empty(len(values))
-    for fit, hold in grouped_folds(labels, patients, settings.folds, settings.seed + 1):
+    for fit, hold in folds_up_to(labels, patients, settings.folds, settings.seed + 1):
         held_out[hold] = _cloud(model.names, values[fit], 1.0).distance(values[hold])
     cutoff = float(np.quantile(held_out, settings.novelty_quantile))
     return _cloud(model.names, values, cutoff)

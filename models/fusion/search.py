@@ -24,7 +24,7 @@ class SearchedSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sciki
 
     Attributes:
         costs: Candidates for C.
-        cv: Folds over the rows that `fit` will see.
+        cv: Folds over the rows that `fit` will see, or over some of them.
     """
 
     def __init__(self, costs: tuple[float, ...] = (1.0,), cv: list[Fold] | None = None) -> None:
@@ -34,7 +34,7 @@ class SearchedSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sciki
     def fit(self, X: Matrix, y: NDArray[np.int64]) -> Self:
         """Choose C, then fit on all of X (cases, features) and y (cases,)."""
         self.classes_ = np.unique(y)
-        self.mean_scores_ = self._scores(_kernel(X), y)
+        self.mean_scores_ = self._scores(X, y)
         self.C_ = self.costs[int(np.argmax(self.mean_scores_))]
         self.svm_ = SVC(kernel="rbf", gamma="auto", C=self.C_).fit(X, y)
         return self
@@ -47,10 +47,20 @@ class SearchedSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sciki
         """Return the side of the decision boundary (cases,)."""
         return np.asarray(self.svm_.predict(X), dtype=np.int64)
 
-    def _scores(self, kernel: Matrix, y: NDArray[np.int64]) -> Matrix:
-        folds = self.cv or []
-        scores = np.zeros((max(len(folds), 1), len(self.costs)))
-        for row, (fit, hold) in enumerate(folds):
+    def _scores(self, X: Matrix, y: NDArray[np.int64]) -> Matrix:
+        """Return the mean AUC of every cost; folds with one class on a side say nothing."""
+        folds = [
+            (fit, hold)
+            for fit, hold in self.cv or []
+            if len(np.unique(y[fit])) == len(np.unique(y[hold])) == len(self.classes_)
+        ]
+        if not folds:
+            return np.zeros(len(self.costs))
+        used = np.unique(np.concatenate([rows for fold in folds for rows in fold]))
+        kernel, y = _kernel(X[used]), y[used]
+        scores = np.zeros((len(folds), len(self.costs)))
+        for row, fold in enumerate(folds):
+            fit, hold = (np.searchsorted(used, rows) for rows in fold)
             inside, across = kernel[np.ix_(fit, fit)], kernel[np.ix_(hold, fit)]
             for column, cost in enumerate(self.costs):
                 svm = SVC(kernel="precomputed", C=cost).fit(inside, y[fit])

@@ -23,6 +23,8 @@ class FusionSettings:
         significance: Features with a Student t-test p below this pass the filter.
         search_folds: Of the cross-validation that chooses C.
         search_repeats: How often that cross-validation is repeated.
+        search_rows: On more cases than this C is chosen on a stratified sample of whole patients
+            of about this size; the machine itself is still fitted on every case.
         costs: Candidates for the SVM's C.
         youden_weight: r in sensitivity + r * specificity.
         novelty_quantile: Share of the training cases that count as in distribution.
@@ -38,6 +40,7 @@ class FusionSettings:
     significance: float = 0.05
     search_folds: int = 5
     search_repeats: int = 5
+    search_rows: int = 1000
     costs: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
     youden_weight: float = 1.0
     novelty_quantile: float = 0.99
@@ -48,6 +51,8 @@ class FusionSettings:
             raise FusionError("a cross-validation needs at least 2 folds")
         if self.search_repeats < 1 or not self.costs or min(self.costs) <= 0:
             raise FusionError("the search needs at least one repeat and positive costs")
+        if self.search_rows < 100:
+            raise FusionError("the search for C needs at least 100 cases (search_rows)")
         if not 0 < self.significance <= 1 or not 0 < self.novelty_quantile < 1:
             raise FusionError("significance and novelty_quantile are probabilities")
 

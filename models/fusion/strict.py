@@ -6,8 +6,9 @@ is kept is then fitted the same way on all cases, and its threshold comes from t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -28,6 +29,9 @@ from models.fusion.threshold import area_under_curve, sensitivity_specificity, w
 
 Progress = Callable[[int, int], None]
 Rows = NDArray[np.int64]
+Preparation = Callable[[Rows], FeatureTable]
+"""From the rows that a side fits on to the whole table as that side may see it: with columns
+left out or values harmonised by what those rows alone say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class TrainedModel:
         auc: Of `out_of_fold`.
         sensitivity: At the threshold.
         specificity: At the threshold.
+        selected: Over how many outer folds each feature was chosen; empty where none is selected.
     """
 
     specification: ModelSpecification
@@ -54,15 +59,7 @@ class TrainedModel:
     auc: float
     sensitivity: float
     specificity: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Cohort:
-    """The training table with what every fit on it shares."""
-
-    table: FeatureTable
-    patients: NDArray[np.int64]
-    settings: FusionSettings
+    selected: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +68,9 @@ class _Side:
 
     fit: Rows
     score: Rows
+    table: FeatureTable
+    patients: NDArray[np.int64]
+    settings: FusionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,12 @@ class _Task:
     """One fit of one model. Equal tasks are fitted once: late fusions share their members."""
 
     name: str
+    side: int
     rows: bytes
 
     @classmethod
-    def of(cls, name: str, rows: Rows) -> _Task:
-        return cls(name, rows.tobytes())
+    def of(cls, name: str, side: int, rows: Rows) -> _Task:
+        return cls(name, side, rows.tobytes())
 
 
 def train_strict(
@@ -90,6 +91,9 @@ def train_strict(
     settings: FusionSettings,
     jobs: int = 1,
     progress: Progress | None = None,
+    *,
+    models: Sequence[ModelSpecification] | None = None,
+    prepare: Preparation | None = None,
 ) -> tuple[TrainedModel, ...]:
     """Train every model whose feature families are in the table.
 
@@ -98,6 +102,8 @@ def train_strict(
         settings: The fixed choices.
         jobs: Processes; the result does not depend on it.
         progress: Called with fits done and fits in all.
+        models: Which models there are; the paper's nine unless given.
+        prepare: What else is learned from the rows of a side before its models are fitted.
 
     Returns:
         The models in the paper's order. Models fused late need all their members.
@@ -106,69 +112,96 @@ def train_strict(
         TooFewCasesError: A class has fewer patients than folds.
         FusionError: The table holds the features of no model.
     """
-    singles = {s.name: s for s in nine_models() if not s.members and s.candidates(table)}
-    if not singles:
-        raise FusionError("the table holds the features of none of the nine models")
-    wanted = [s for s in nine_models() if s.name in singles or _all_in(s.members, singles)]
-    cohort = _Cohort(table, patient_numbers(table.patients), settings)
-    everything = np.arange(len(table.ids))
-    folds = grouped_folds(table.labels, cohort.patients, settings.folds, settings.seed)
-    sides = [_Side(fit, hold) for fit, hold in folds] + [_Side(everything, everything[:0])]
-    usable = {s.name: _usable_rows(table, s, singles) for s in wanted}
+    wanted = buildable(table, models or nine_models())
+    singles = {s.name: s for s in wanted if not s.members}
+    sides = _sides(table, settings, prepare)
+    usable = {s.name: usable_rows(table, s, singles) for s in wanted}
 
     tasks = {
-        _Task.of(member, rows): (singles[member], rows)
+        _Task.of(member, number, rows): (singles[member], side, rows)
         for owner in wanted
-        for side in sides
+        for number, side in enumerate(sides)
         for rows in [side.fit[usable[owner.name][side.fit]]]
         for member in owner.members or (owner.name,)
     }
-    fitted = dict(zip(tasks, _fit_all(cohort, list(tasks.values()), jobs, progress), strict=True))
+    fitted = dict(zip(tasks, _fit_all(list(tasks.values()), jobs, progress), strict=True))
 
     trained = []
     for owner in wanted:
-        scores = np.full(len(everything), np.nan)
-        for side in sides:
+        scores = np.full(len(table.ids), np.nan)
+        chosen: Counter[str] = Counter()
+        for number, side in enumerate(sides):
             rows = side.fit[usable[owner.name][side.fit]]
-            members = [fitted[_Task.of(name, rows)] for name in owner.members or (owner.name,)]
-            model = _assemble(owner, members, cohort, rows)
+            names = owner.members or (owner.name,)
+            members = [fitted[_Task.of(name, number, rows)] for name in names]
+            model = _assemble(owner, members, side, rows)
             held = side.score[usable[owner.name][side.score]]
             if len(held):
-                scores[held] = sigmoid(model.logit(table.columns(model.names)[held]))
-        trained.append(_judge(owner, model, scores, cohort))  # the last side: fitted on all rows
+                scores[held] = sigmoid(model.logit(side.table.columns(model.names)[held]))
+            if len(side.score) and owner.families:
+                chosen.update(model.names)
+        # The last side was fitted on all rows: its model is the one that is kept.
+        trained.append(judge_model(owner, model, scores, side.table, settings, chosen))
     return tuple(trained)
 
 
-def _all_in(members: tuple[str, ...], singles: Mapping[str, ModelSpecification]) -> bool:
-    return bool(members) and set(members) <= set(singles)
+def buildable(
+    table: FeatureTable, models: Sequence[ModelSpecification]
+) -> tuple[ModelSpecification, ...]:
+    """Return the models whose features, or all of whose members' features, are in the table.
+
+    Raises:
+        FusionError: There is none.
+    """
+    singles = {s.name for s in models if not s.members and s.candidates(table)}
+    if not singles:
+        raise FusionError("the table holds the features of none of the nine models")
+    return tuple(s for s in models if s.name in singles or (s.members and {*s.members} <= singles))
 
 
-def _usable_rows(
+def _sides(
+    table: FeatureTable, settings: FusionSettings, prepare: Preparation | None
+) -> tuple[_Side, ...]:
+    patients = patient_numbers(table.patients)
+    everything = np.arange(len(table.ids))
+    folds = grouped_folds(table.labels, patients, settings.folds, settings.seed)
+    return tuple(
+        _Side(fit, hold, table if prepare is None else prepare(fit), patients, settings)
+        for fit, hold in [*folds, (everything, everything[:0])]
+    )
+
+
+def usable_rows(
     table: FeatureTable,
     specification: ModelSpecification,
     singles: Mapping[str, ModelSpecification],
 ) -> NDArray[np.bool_]:
-    """Return which cases have every candidate feature of the model, or of all its members."""
+    """Return which cases have every candidate feature of the model, or of all its members.
+
+    Args:
+        table: Of the cases.
+        specification: The model.
+        singles: The models without members, by name.
+    """
     parts = [singles[name] for name in specification.members or (specification.name,)]
     columns = [table.columns(part.candidates(table)) for part in parts]
     return np.asarray(np.isfinite(np.concatenate(columns, axis=1)).all(axis=1))
 
 
 def _fit_all(
-    cohort: _Cohort,
-    tasks: list[tuple[ModelSpecification, Rows]],
+    tasks: list[tuple[ModelSpecification, _Side, Rows]],
     jobs: int,
     progress: Progress | None,
 ) -> list[FittedSvm]:
     def calls() -> Iterator[object]:
-        for specification, rows in tasks:
-            names = specification.candidates(cohort.table)
+        for specification, side, rows in tasks:
+            names = specification.candidates(side.table)
             yield delayed(_fit_one)(
                 names,
-                cohort.table.columns(names)[rows],
-                cohort.table.labels[rows],
-                cohort.patients[rows],
-                cohort.settings,
+                side.table.columns(names)[rows],
+                side.table.labels[rows],
+                side.patients[rows],
+                side.settings,
                 select=bool(specification.families),
             )
 
@@ -195,37 +228,50 @@ def _fit_one(
 
 
 def _assemble(
-    specification: ModelSpecification, members: list[FittedSvm], cohort: _Cohort, rows: Rows
+    specification: ModelSpecification, members: list[FittedSvm], side: _Side, rows: Rows
 ) -> FrozenModel:
     if not specification.members:
         return members[0].frozen
     return fit_late_fusion(
         specification.members,
         members,
-        cohort.table.labels[rows],
-        cohort.patients[rows],
-        cohort.settings,
+        side.table.labels[rows],
+        side.patients[rows],
+        side.settings,
     )
 
 
-def _judge(
+def judge_model(
     specification: ModelSpecification,
     frozen: FrozenModel,
     scores: NDArray[np.float64],
-    cohort: _Cohort,
+    table: FeatureTable,
+    settings: FusionSettings,
+    selected: Mapping[str, int],
 ) -> TrainedModel:
+    """Fix a model's threshold on its held-out scores and describe its training cloud.
+
+    Args:
+        specification: Which model.
+        frozen: Fitted on all usable cases.
+        scores: (cases,) held-out probabilities, NaN where the case lacks an input.
+        table: Of the same cases, as the model was fitted on it.
+        settings: The fixed choices.
+        selected: Over how many folds each feature was chosen.
+    """
     there = np.isfinite(scores)
-    labels, patients = cohort.table.labels[there], cohort.patients[there]
-    threshold = weighted_youden(scores[there], labels, cohort.settings.youden_weight)
+    labels, patients = table.labels[there], patient_numbers(table.patients)[there]
+    threshold = weighted_youden(scores[there], labels, settings.youden_weight)
     sensitivity, specificity = sensitivity_specificity(scores[there], labels, threshold)
-    values = cohort.table.columns(frozen.names)[there]
+    values = table.columns(frozen.names)[there]
     return TrainedModel(
         specification=specification,
         frozen=frozen,
-        novelty=fit_novelty(frozen, values, labels, patients, cohort.settings),
+        novelty=fit_novelty(frozen, values, labels, patients, settings),
         out_of_fold=scores,
         threshold=threshold,
         auc=area_under_curve(scores[there], labels),
         sensitivity=sensitivity,
         specificity=specificity,
+        selected=dict(sorted(selected.items())),
     )
