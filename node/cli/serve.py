@@ -19,6 +19,7 @@ class Role(StrEnum):
     WORK = "work"
     DELIVER = "deliver"
     WEB = "web"
+    HL7 = "hl7"
 
 
 def serve(
@@ -29,12 +30,13 @@ def serve(
     settings = load_settings(config)
     if role is Role.ALL:
         from node.service.compose import lay_foundation  # noqa: PLC0415
-        from node.service.supervisor import DataFolderLock, Supervisor  # noqa: PLC0415
+        from node.service.supervisor import ROLES, DataFolderLock, Supervisor  # noqa: PLC0415
 
         lock = DataFolderLock(settings.node.data_dir)
         lay_foundation(settings, "supervisor").close()
         arguments = [] if config is None else ["--config", str(config)]
-        status = Supervisor(arguments).run()
+        listened = ("hl7",) if settings.reading.mllp_port else ()
+        status = Supervisor(arguments, (*ROLES, *listened)).run()
         lock.release()
         raise typer.Exit(status)
     from node.service import roles  # noqa: PLC0415 - each role imports only what it needs

@@ -35,7 +35,7 @@ def outcomes_from_json(data: object) -> tuple[OutcomeSaid, ...]:
     Raises:
         InputError: The first object that cannot be used, by its number, and why.
     """
-    rows = data if isinstance(data, list) else [data]
+    rows: list[Any] = data if isinstance(data, list) else [data]
     if not all(isinstance(row, dict) for row in rows):
         raise InputError("outcomes are an object or a list of objects")
     plain = [{str(k): _text(v) for k, v in row.items()} for row in rows]

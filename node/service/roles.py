@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -168,14 +169,18 @@ def _executor(role: str) -> str:
 def _web(foundation: Foundation, stop: threading.Event) -> None:
     import uvicorn  # noqa: PLC0415 - the web stack in this role only
 
+    from node.jobs.outcomes import keep_outcomes  # noqa: PLC0415
     from node.receive.stow import StowService  # noqa: PLC0415
     from node.web.app import create_app  # noqa: PLC0415
+    from node.web.outcomes import outcome_router  # noqa: PLC0415
     from node.web.readiness import standard_checks  # noqa: PLC0415
 
     settings = foundation.settings
+    take = partial(keep_outcomes, foundation.database, foundation.trail)
     checks = standard_checks(settings, foundation.database, foundation.blobs)
     with _inbox(foundation) as inbox:
         app = create_app(settings, StowService(inbox).store, foundation.database, checks)
+        app.include_router(outcome_router(take))
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30)
         )
@@ -188,6 +193,24 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
             stop.wait()
             server.should_exit = True
             thread.join()
+
+
+def _hl7(foundation: Foundation, stop: threading.Event) -> None:
+    from node.jobs.outcomes import keep_outcomes  # noqa: PLC0415
+    from node.service.hl7 import MllpListener  # noqa: PLC0415
+
+    reading = foundation.settings.reading
+    if not reading.mllp_port:
+        raise ConfigurationError("reading.mllp_port is 0: name the port to listen on for HL7")
+    take = partial(keep_outcomes, foundation.database, foundation.trail)
+    with MllpListener(reading.mllp_host, reading.mllp_port, take) as listener:
+        thread = threading.Thread(target=listener.serve_forever)
+        thread.start()
+        host, port = listener.server_address[:2]
+        _announce(mllp=f"{host!s}:{port}")
+        stop.wait()
+        listener.shutdown()
+        thread.join()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -204,4 +227,5 @@ _ROLES: dict[str, Callable[[Foundation, threading.Event], None]] = {
     "work": _work,
     "deliver": _deliver,
     "web": _web,
+    "hl7": _hl7,
 }

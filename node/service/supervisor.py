@@ -95,7 +95,11 @@ class Child:
 
     def _same_ports(self) -> dict[str, str]:
         """A restarted role listens where it was announced, also if the port was chosen freely."""
-        names = {"dicom": "CRDL_NODE__PORT", "web": "CRDL_WEB__PORT"}
+        names = {
+            "dicom": "CRDL_NODE__PORT",
+            "web": "CRDL_WEB__PORT",
+            "mllp": "CRDL_READING__MLLP_PORT",
+        }
         return {names[key]: address.rpartition(":")[2] for key, address in self.ready.items()}
 
     def _listen(self, output: IO[str]) -> None:
