@@ -1,0 +1,1 @@
+"""The statistics of a study in small pure functions, each with its source."""

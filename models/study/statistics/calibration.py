@@ -1,0 +1,101 @@
+"""How probabilities agree with outcomes: slope, intercept, integrated calibration index, Brier."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from scipy.special import logit
+from statsmodels.nonparametric.smoothers_lowess import lowess
+from statsmodels.tools.sm_exceptions import ConvergenceWarning, PerfectSeparationWarning
+
+from models.study.results import Calibration, Estimate
+
+Scores = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+GROUPS = 10
+_SPAN = 0.75  # of loess, as Austin & Steyerberg (2019) use it
+_CLIP = 1e-6  # a probability of 0 or 1 has no log-odds
+_POINTS = 101
+
+
+def calibration(scores: Scores, labels: Labels) -> Calibration:
+    """Judge probabilities against outcomes.
+
+    The slope is the coefficient of the log-odds in a logistic regression of the outcome, the
+    intercept ("calibration in the large") that of the model with the log-odds as offset (Cox
+    1958; Van Calster et al. 2016). The integrated calibration index is the mean distance to the
+    loess curve (Austin & Steyerberg 2019). Where the classes are separated perfectly there is no
+    finite slope: it is infinite, without an interval.
+
+    Args:
+        scores: (cases,) probabilities; those of 0 and 1 are moved inside by 1e-6 for log-odds.
+        labels: (cases,) 0 or 1, both present.
+    """
+    log_odds = np.asarray(logit(np.clip(scores, _CLIP, 1 - _CLIP)))
+    smooth = _smoothed(scores, labels)
+    return Calibration(
+        slope=_slope(log_odds, labels),
+        intercept=_intercept(log_odds, labels),
+        ici=float(np.abs(smooth - scores).mean()),
+        brier=float(np.square(scores - labels).mean()),
+        curve=_curve(scores, smooth),
+        groups=_groups(scores, labels),
+    )
+
+
+def _slope(log_odds: Scores, labels: Labels) -> Estimate:
+    if np.ptp(log_odds) == 0:
+        return Estimate(float("nan"), None, "all probabilities are equal")
+    lowest, highest = log_odds[labels == 1].min(), log_odds[labels == 0].max()
+    if lowest >= highest:
+        return Estimate(float("inf"), None, "the classes are separated perfectly")
+    if log_odds[labels == 1].max() <= log_odds[labels == 0].min():
+        return Estimate(float("-inf"), None, "the classes are separated perfectly, reversed")
+    fitted = _logistic(labels, sm.add_constant(log_odds), None)
+    low, high = fitted.conf_int()[1]
+    return Estimate(float(fitted.params[1]), (float(low), float(high)), "Wald")
+
+
+def _intercept(log_odds: Scores, labels: Labels) -> Estimate:
+    fitted = _logistic(labels, np.ones((len(labels), 1)), log_odds)
+    low, high = fitted.conf_int()[0]
+    return Estimate(float(fitted.params[0]), (float(low), float(high)), "Wald")
+
+
+def _logistic(labels: Labels, design: Scores, offset: Scores | None) -> sm.GLM:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PerfectSeparationWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return sm.GLM(labels, design, family=sm.families.Binomial(), offset=offset).fit()
+
+
+def _smoothed(scores: Scores, labels: Labels) -> Scores:
+    """Return the loess curve at each case, within 0..1."""
+    if len(np.unique(scores)) < 3:
+        means = {value: labels[scores == value].mean() for value in np.unique(scores)}
+        return np.array([means[value] for value in scores], dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        smooth = lowess(labels, scores, frac=_SPAN, it=0, return_sorted=False)
+    # Where a neighbourhood is one single value loess has no line: the mean of those cases.
+    flat = ~np.isfinite(smooth)
+    for value in np.unique(scores[flat]):
+        smooth[scores == value] = labels[scores == value].mean()
+    return np.asarray(np.clip(smooth, 0, 1))
+
+
+def _curve(scores: Scores, smooth: Scores) -> Scores:
+    distinct, first = np.unique(scores, return_index=True)
+    if len(distinct) > _POINTS:
+        places = np.linspace(distinct[0], distinct[-1], _POINTS)
+        return np.stack([places, np.interp(places, distinct, smooth[first])], axis=1)
+    return np.stack([distinct, smooth[first]], axis=1)
+
+
+def _groups(scores: Scores, labels: Labels) -> Scores:
+    """Return mean prediction, observed share and count of each tenth by rank."""
+    parts = np.array_split(np.argsort(scores, kind="stable"), min(GROUPS, len(scores)))
+    return np.array([(scores[p].mean(), labels[p].mean(), len(p)) for p in parts])
