@@ -64,23 +64,30 @@ def performance(
 
 
 def compare_all(models: Sequence[ModelResult], cohort: CohortName) -> tuple[Comparison, ...]:
-    """Test every pair of models by DeLong on the cases that both scored."""
+    """Test every pair of models by DeLong on the cases that both scored.
+
+    A pair whose common cases do not hold two malignant and two benign ones is left out.
+    """
     judged = {
         model.name: found
         for model in models
         if (found := model.cross_validated if cohort == "training" else model.external)
     }
-    return tuple(
+    compared = (
         _compare(first, second, judged[first], judged[second], cohort)
         for first, second in combinations(judged, 2)
     )
+    return tuple(comparison for comparison in compared if comparison is not None)
 
 
 def _compare(
     first: str, second: str, one: Performance, other: Performance, cohort: CohortName
-) -> Comparison:
+) -> Comparison | None:
     places = {name: place for place, name in enumerate(other.ids)}
-    pairs = [(place, places[name]) for place, name in enumerate(one.ids) if name in places]
-    left, right = (np.array(column, dtype=np.int64) for column in zip(*pairs, strict=True))
-    found = paired_test(one.scores[left], other.scores[right], one.labels[left])
-    return Comparison(first, second, cohort, found.difference, found.statistic, found.p, len(pairs))
+    left = np.array([place for place, name in enumerate(one.ids) if name in places], dtype=np.int64)
+    right = np.array([places[one.ids[place]] for place in left], dtype=np.int64)
+    labels = one.labels[left]
+    if min((labels == 1).sum(), (labels == 0).sum()) < 2:
+        return None
+    found = paired_test(one.scores[left], other.scores[right], labels)
+    return Comparison(first, second, cohort, found.difference, found.statistic, found.p, len(left))
