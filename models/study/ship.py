@@ -1,8 +1,10 @@
 """Make the shipped bundle: `python -m models.study.ship --out models/bundles/simulated`.
 
 Simulates a pretraining cohort, pretrains the slim backbone on it, simulates the study cohort with
-another seed (516 training and 78 external cases), and trains the bundle. Each stage leaves its
-result in the work folder and is skipped where that is there already.
+another seed (516 training and 78 external cases), trains the bundle, and runs the study on the
+same cohort with `--study FOLDER`. Each stage leaves its result in the work folder and is skipped
+where that is there already; `--backbone FILE` takes weights that are there instead of pretraining,
+so that only the study is repeated; `--cases N` makes a small trial of the whole.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import numpy as np
 from models.backbone.pretrain import PretrainSettings, Samples, pretrain
 from models.backbone.weights import save_weights
 from models.features.deep import DeepSettings
+from models.fusion.settings import FusionSettings
 from models.imaging.preparation import ImagingSettings
 from models.simulation import write_cohort
 from models.study.card import Origin
@@ -28,12 +32,33 @@ from models.study.train import train_bundle
 PRETRAINING_CASES, PRETRAINING_SEED = 1000, 70001
 STUDY_CASES, STUDY_SEED = 594, 516078
 TRAINING_SEED = 1
-VERSION = "1"
+VERSION = "2"
 
 Progress = Callable[[int, int], None]
 
 
-def ship(out: Path, work: Path, jobs: int, report: Callable[[str], Progress]) -> Path:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What may differ from the shipped bundle.
+
+    Attributes:
+        cases: Of the study cohort, both sites.
+        backbone: Weights to use; None pretrains them, or takes those left in the work folder.
+        fusion: How models are fitted; None as shipped.
+    """
+
+    cases: int = STUDY_CASES
+    backbone: Path | None = None
+    fusion: FusionSettings | None = None
+
+
+def ship(
+    out: Path,
+    work: Path,
+    jobs: int,
+    report: Callable[[str], Progress],
+    trial: Trial | None = None,
+) -> Path:
     """Run every stage that has not left its result in `work`.
 
     Args:
@@ -41,9 +66,11 @@ def ship(out: Path, work: Path, jobs: int, report: Callable[[str], Progress]) ->
         work: Folder of the intermediate results, about 3 GB.
         jobs: Processes, 0 for one a core.
         report: Gives the progress callback of a stage by the stage's name.
+        trial: What is to differ from the shipped bundle.
     """
+    trial = trial or Trial()
     work.mkdir(parents=True, exist_ok=True)
-    backbone = work / "backbone.safetensors"
+    backbone = trial.backbone or work / "backbone.safetensors"
     if not backbone.is_file():
         samples = _samples(work, jobs, report("simulating the pretraining cohort"))
         told = report("pretraining the backbone")
@@ -53,7 +80,7 @@ def ship(out: Path, work: Path, jobs: int, report: Callable[[str], Progress]) ->
         save_weights(weights, backbone)
     cohort = work / "cohort"
     if not (cohort / "clinical.csv").is_file():
-        write_cohort(STUDY_CASES, STUDY_SEED, cohort, jobs, report("simulating the study cohort"))
+        write_cohort(trial.cases, STUDY_SEED, cohort, jobs, report("simulating the study cohort"))
     return train_bundle(
         cohort,
         out,
@@ -62,9 +89,10 @@ def ship(out: Path, work: Path, jobs: int, report: Callable[[str], Progress]) ->
         backbone=backbone,
         seed=TRAINING_SEED,
         jobs=jobs,
+        fusion=trial.fusion,
         origin=Origin(
             cohort=(
-                f"{STUDY_CASES} simulated cases (models/simulation, seed {STUDY_SEED}): "
+                f"{trial.cases} simulated cases (models/simulation, seed {STUDY_SEED}): "
                 "site 1 for training, site 2 as external cohort."
             ),
             command=f"python -m models.study.ship --out models/bundles/{out.name}",
@@ -117,8 +145,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     parser.add_argument("--work", type=Path, default=Path("data/ship"), help="working folder")
     parser.add_argument("--jobs", type=int, default=0, help="processes, 0 for one a core")
+    parser.add_argument("--cases", type=int, default=STUDY_CASES, help="of the study cohort")
+    parser.add_argument("--backbone", type=Path, help="weights to use instead of pretraining")
+    parser.add_argument("--study", type=Path, help="folder for the study's report")
     chosen = parser.parse_args()
-    folder = ship(chosen.out, chosen.work, chosen.jobs, _reporter)
+    trial = Trial(chosen.cases, chosen.backbone)
+    folder = ship(chosen.out, chosen.work, chosen.jobs, _reporter, trial)
     sys.stdout.write(f"{folder}\n")
 
 
