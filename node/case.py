@@ -313,6 +313,7 @@ class Evidence:
         abstention: Why the finding gives no class although it was assessed; "" if it does.
         prior_shift: The prevalence that was applied instead of the training one, if any.
         device_note: Why the backbone did not run where it was asked to; "" where it did.
+        inputs: The features that the answering model saw, by name; empty where refused.
     """
 
     frame: FrameReference | None
@@ -327,6 +328,7 @@ class Evidence:
     abstention: str = ""
     prior_shift: float | None = None
     device_note: str = ""
+    inputs: Mapping[str, float] = field(default_factory=dict)
     inferred: bool = False
 
 

@@ -21,7 +21,7 @@ from node.audit.tables import (
 )
 from node.audit.trail import Trail
 from node.blobs import Blob, BlobStore
-from node.case import Case, InstanceHeader
+from node.case import Case, CaseResult, InstanceHeader
 from node.database import utc_now
 from node.jobs import shadowing, states
 from node.jobs.delivering import delivery
@@ -145,6 +145,7 @@ class Assessor:
                 return  # cancelled while it ran, or finished by a second executor of the task
             for result in made.results:
                 self._store_finding(connection, job, result.finding.to_json())
+                self._record_inputs(connection, job, result)
                 if result.evidence.device_note:
                     self.trail.record(
                         connection,
@@ -191,6 +192,26 @@ class Assessor:
             finding["status"],
             finding["case"],
             finding,
+            study=job.study_instance_uid,
+            patient=job.patient_id,
+        )
+
+    def _record_inputs(self, connection: Connection, job: Row[Any], result: CaseResult) -> None:
+        """Note the numbers that the model saw: what drifts can be told from them alone."""
+        evidence = result.evidence
+        if not evidence.inputs:
+            return
+        self.trail.record(
+            connection,
+            "finding",
+            "inputs",
+            result.case.name,
+            {
+                "job": job.id,
+                "model": result.finding.model,
+                "out_of_distribution": evidence.out_of_distribution,
+                "inputs": dict(evidence.inputs),
+            },
             study=job.study_instance_uid,
             patient=job.patient_id,
         )

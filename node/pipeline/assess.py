@@ -228,8 +228,15 @@ class Pipeline:
             evidence,
             device_note=extraction.device_note,
             abstention=abstention_of(score, self.tolerated_error),
+            inputs=self._inputs(score, extraction.features),
         )
         return CaseResult(case, finding, evidence)
+
+    def _inputs(self, score: Score, features: FeatureSet) -> dict[str, float]:
+        """Return what the answering model saw, for the monitoring of drift."""
+        values = features.values
+        names = next(m.model.names for m in self.bundle.models if m.entry.name == score.model)
+        return {name: float(value) for name in names if (value := values[name]) is not None}
 
     def _refused(
         self, case: Case, sight: _Sight, error: ModelsError | CaseRefusedError
