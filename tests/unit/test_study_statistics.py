@@ -244,13 +244,13 @@ def test_the_bootstrap_draws_patients_and_not_lesions() -> None:
     labels, first, _ = a_cohort(7, 60, ties=False)
     alone = [str(number) for number in range(60)]
     thrice = np.repeat(np.arange(60), 3)
-    by_patient = bootstrap_interval(
-        area_under_curve, first[thrice], labels[thrice], [alone[i] for i in thrice], 1
+    by_patient = bootstrap_auc_interval(
+        first[thrice], labels[thrice], [alone[i] for i in thrice], 1
     )
-    by_lesion = bootstrap_interval(
-        area_under_curve, first[thrice], labels[thrice], [str(i) for i in range(180)], 1
+    by_lesion = bootstrap_auc_interval(
+        first[thrice], labels[thrice], [str(i) for i in range(180)], 1
     )
-    single = bootstrap_interval(area_under_curve, first, labels, alone, 1)
+    single = bootstrap_auc_interval(first, labels, alone, 1)
     assert by_patient == pytest.approx(single, abs=0.02)
     assert by_lesion[1] - by_lesion[0] < 0.8 * (by_patient[1] - by_patient[0])
 
@@ -259,9 +259,9 @@ def test_the_bootstrap_agrees_with_delong_and_repeats() -> None:
     labels, first, _ = a_cohort(8, 300, ties=False)
     alone = [str(number) for number in range(300)]
     delong = auc_with_interval(first, labels).interval
-    found = bootstrap_interval(area_under_curve, first, labels, alone, 5)
+    found = bootstrap_auc_interval(first, labels, alone, 5)
     assert found == pytest.approx(delong, abs=0.015)
-    assert found == bootstrap_interval(area_under_curve, first, labels, alone, 5)
+    assert found == bootstrap_auc_interval(first, labels, alone, 5)
 
 
 @pytest.mark.parametrize("ties", [True, False])
@@ -289,11 +289,11 @@ def test_one_class_cannot_be_judged() -> None:
 
 def test_calibrated_probabilities_have_slope_one_and_intercept_zero() -> None:
     rng = np.random.default_rng(0)
-    scores = rng.uniform(0.05, 0.95, 20_000)
-    labels = (rng.random(20_000) < scores).astype(np.int64)
+    scores = rng.uniform(0.05, 0.95, 8_000)
+    labels = (rng.random(8_000) < scores).astype(np.int64)
     found = calibration(scores, labels)
-    assert found.slope.value == pytest.approx(1, abs=0.05)
-    assert found.intercept.value == pytest.approx(0, abs=0.05)
+    assert found.slope.value == pytest.approx(1, abs=0.08)
+    assert found.intercept.value == pytest.approx(0, abs=0.08)
     assert found.ici < 0.02
     assert found.brier == pytest.approx(brier_score_loss(labels, scores))
     overconfident = calibration(1 / (1 + np.exp(-2 * np.log(scores / (1 - scores)))), labels)

@@ -20,6 +20,7 @@ GROUPS = 10
 _SPAN = 0.75  # of loess, as Austin & Steyerberg (2019) use it
 _CLIP = 1e-6  # a probability of 0 or 1 has no log-odds
 _POINTS = 101
+_LARGE = 2000
 
 
 def calibration(scores: Scores, labels: Labels) -> Calibration:
@@ -78,8 +79,10 @@ def _smoothed(scores: Scores, labels: Labels) -> Scores:
     if len(np.unique(scores)) < 3:
         means = {value: labels[scores == value].mean() for value in np.unique(scores)}
         return np.array([means[value] for value in scores], dtype=np.float64)
+    # Large cohorts are fitted at places 0.1 % of the range apart, with lines between: O(n), not n².
+    delta = 0.001 * float(np.ptp(scores)) if len(scores) > _LARGE else 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        smooth = lowess(labels, scores, frac=_SPAN, it=0, return_sorted=False)
+        smooth = lowess(labels, scores, frac=_SPAN, it=0, delta=delta, return_sorted=False)
     # Where a neighbourhood is one single value loess has no line: the mean of those cases.
     flat = ~np.isfinite(smooth)
     for value in np.unique(scores[flat]):

@@ -133,9 +133,8 @@ def _drawn(
     strata = [own for own in (np.flatnonzero(malignant), np.flatnonzero(~malignant)) if len(own)]
     generator = np.random.default_rng(seed)
     for first in range(0, replicates, _BATCH):
-        rows = np.arange(min(_BATCH, replicates - first))[:, None]
-        times = np.zeros((len(rows), len(malignant)), dtype=np.int64)
-        for own in strata:
-            places = own[generator.integers(len(own), size=(len(rows), len(own)))]
-            np.add.at(times, (rows, places), 1)
-        yield times[:, whose]
+        shape = (min(_BATCH, replicates - first), len(malignant))
+        row = shape[1] * np.arange(shape[0])[:, None]
+        cells = [own[generator.integers(len(own), size=(shape[0], len(own)))] for own in strata]
+        drawn = (row + np.concatenate(cells, axis=1)).ravel()
+        yield np.bincount(drawn, minlength=shape[0] * shape[1]).reshape(shape)[:, whose]
