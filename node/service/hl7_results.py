@@ -140,7 +140,7 @@ def _components(segment: Segment, field: str) -> list[str]:
 
 def _whole(segment: Segment, field: str) -> str:
     try:
-        return str(getattr(segment, field).to_er7())
+        return "~".join(str(repetition.to_er7()) for repetition in getattr(segment, field))
     except (HL7apyException, AttributeError, IndexError):
         return ""
 
