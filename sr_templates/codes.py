@@ -1,16 +1,13 @@
-"""The codes of the report, read once from codes.toml and refusals.toml."""
+"""The codes of the report, from codes.toml and refusals.toml."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any, Final
 
-from highdicom.sr import CodedConcept
-
 from sr_templates.errors import TemplateError
+from sr_templates.templates import Templates, current
 
 _MEANING_LENGTH: Final = 64  # LO (PS3.5 section 6.2)
 _SCHEME_LENGTH: Final = 16  # SH
@@ -34,10 +31,6 @@ class Code:
         if len(self.scheme) > _SCHEME_LENGTH or len(self.meaning) > _MEANING_LENGTH:
             raise TemplateError(f"scheme or meaning is too long in {self}")
 
-    def concept(self) -> CodedConcept:
-        """Return a new item for a code sequence; over 16 characters it is a Long Code Value."""
-        return CodedConcept(self.value, self.scheme, self.meaning)
-
 
 @dataclass(frozen=True, slots=True)
 class CodingScheme:
@@ -50,32 +43,6 @@ class CodingScheme:
     responsible: str
 
 
-def read_table(name: str) -> dict[str, Any]:
-    """Read one of this package's TOML tables.
-
-    Raises:
-        TemplateError: If the table is not there or is no TOML.
-    """
-    try:
-        return tomllib.loads((resources.files("sr_templates") / name).read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise TemplateError(f"{name}: {error}") from error
-
-
-@cache
-def _codes() -> dict[str, Code]:
-    return {
-        name: Code(row["scheme"], row["value"], row["meaning"])
-        for name, row in read_table("codes.toml")["codes"].items()
-    }
-
-
-@cache
-def private_scheme() -> CodingScheme:
-    """Return the declaration of this project's own coding scheme."""
-    return CodingScheme(**read_table("codes.toml")["private_scheme"])
-
-
 def code(name: str) -> Code:
     """Return the code of that name in codes.toml.
 
@@ -83,12 +50,56 @@ def code(name: str) -> Code:
         TemplateError: If there is none.
     """
     try:
-        return _codes()[name]
+        return codes(current())[name]
     except KeyError as error:
         raise TemplateError(f"codes.toml has no code {name!r}") from error
 
 
 @cache
+def codes(templates: Templates) -> dict[str, Code]:
+    """Return every code by its name.
+
+    Raises:
+        TemplateError: If a row is no code, or names a private scheme that is not declared.
+    """
+    table = templates.tables["codes.toml"]
+    found = {name: _code(name, row) for name, row in table["codes"].items()}
+    declared = {scheme.designator for scheme in schemes(templates)}
+    for name, entry in found.items():
+        # Private designators begin with 99 (PS3.16 section 8.2).
+        if entry.scheme.startswith("99") and entry.scheme not in declared:
+            raise TemplateError(f"codes.toml: [codes.{name}]: declare [schemes.{entry.scheme}]")
+    return found
+
+
+def _code(name: str, row: dict[str, Any]) -> Code:
+    try:
+        return Code(str(row["scheme"]), str(row["value"]), str(row["meaning"]))
+    except (KeyError, TypeError) as error:
+        raise TemplateError(f"codes.toml: [codes.{name}] needs {error}") from error
+    except TemplateError as error:
+        raise TemplateError(f"codes.toml: [codes.{name}]: {error}") from error
+
+
+@cache
+def schemes(templates: Templates) -> tuple[CodingScheme, ...]:
+    """Return the private coding schemes, this project's own first, then a site's."""
+    table = templates.tables["codes.toml"]
+    try:
+        own = CodingScheme(**table["private_scheme"])
+        sites = [
+            CodingScheme(designator=name, **row) for name, row in table.get("schemes", {}).items()
+        ]
+    except TypeError as error:
+        raise TemplateError(f"codes.toml: a scheme does not fit: {error}") from error
+    return (own, *sites)
+
+
+def private_scheme() -> CodingScheme:
+    """Return the declaration of this project's own coding scheme."""
+    return schemes(current())[0]
+
+
 def refusal_code(reason: str) -> Code:
     """Return the private code of a refusal reason.
 
@@ -100,8 +111,11 @@ def refusal_code(reason: str) -> Code:
     """
     if not reason:
         raise TemplateError("a refusal needs a reason")
+    row = current().tables["refusals.toml"].get(reason)
     scheme = private_scheme().designator
-    row = read_table("refusals.toml").get(reason)
     if row is None:
         return Code(scheme, reason.upper(), reason.replace("-", " ").capitalize()[:_MEANING_LENGTH])
-    return Code(scheme, row["value"], row["meaning"])
+    try:
+        return Code(scheme, row["value"], row["meaning"])
+    except (KeyError, TypeError, TemplateError) as error:
+        raise TemplateError(f"refusals.toml: {reason}: {error}") from error

@@ -61,11 +61,11 @@ def _values(lesion: LesionValues) -> Iterator[ContentItem]:
         yield probability(lesion.verdict.probability)
     for row, semantic in rows:
         if row.kind == "number" and not semantic.silent:
-            yield measured_feature(row, semantic)
+            yield measured_feature(row, semantic, lesion)
     if isinstance(lesion.verdict, NotAssessed):
         yield from not_assessed(lesion.verdict)
     else:
-        yield malignancy_class(lesion.verdict.malignancy)
+        yield malignancy_class(lesion.verdict)
     for row, semantic in rows:
         if row.kind == "code":
             yield coded_feature(row, semantic)

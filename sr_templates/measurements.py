@@ -6,10 +6,9 @@ from highdicom.sr import ContentItem
 
 from sr_templates.errors import TemplateError
 from sr_templates.features import Feature
-from sr_templates.items import coded, modified, number
-from sr_templates.values import SemanticValue
-
-PROBABILITY_DECIMALS = 2
+from sr_templates.findings import SHARE_DECIMALS, provenance
+from sr_templates.items import coded, modified, number, polyline
+from sr_templates.values import LesionValues, SemanticValue
 
 
 def probability(value: float) -> ContentItem:
@@ -20,15 +19,20 @@ def probability(value: float) -> ContentItem:
     Args:
         value: 0..1.
     """
-    return number("probability_of_cancer", 100 * value, "percent", PROBABILITY_DECIMALS)
+    return number("probability_of_cancer", 100 * value, "percent", SHARE_DECIMALS)
 
 
-def measured_feature(feature: Feature, semantic: SemanticValue) -> ContentItem:
+def measured_feature(
+    feature: Feature, semantic: SemanticValue, lesion: LesionValues
+) -> ContentItem:
     """Return the NUM of a measured feature with derivation and provenance as modifiers.
+
+    A length that was measured between two points is inferred from them (TID 320 row 3).
 
     Args:
         feature: A row of kind "number".
         semantic: Its value, in the row's unit.
+        lesion: Whose caliper it is, if the row has one.
 
     Raises:
         TemplateError: If the value is no number.
@@ -36,7 +40,9 @@ def measured_feature(feature: Feature, semantic: SemanticValue) -> ContentItem:
     if not isinstance(semantic.value, int | float):
         raise TemplateError(f"{feature.name} must be a number, got {semantic.value!r}")
     item = number(feature.concept, semantic.value, feature.unit, feature.decimals)
-    modifiers = [coded("provenance", semantic.provenance, "HAS CONCEPT MOD")]
+    below = list(provenance(semantic))
     if feature.derivation:
-        modifiers.insert(0, coded("derivation", feature.derivation, "HAS CONCEPT MOD"))
-    return modified(item, *modifiers)
+        below.insert(0, coded("derivation", feature.derivation, "HAS CONCEPT MOD"))
+    if feature.caliper and lesion.caliper and lesion.source is not None:
+        below.append(polyline("path", lesion.caliper, lesion.source, "INFERRED FROM"))
+    return modified(item, *below)

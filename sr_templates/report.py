@@ -9,11 +9,14 @@ from highdicom.sr import ContainerContentItem, ContentItem
 from pydicom.dataset import Dataset
 
 from sr_templates import wording
-from sr_templates.codes import private_scheme
+from sr_templates.codes import CodingScheme, schemes
 from sr_templates.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from sr_templates.groups import lesion_groups
 from sr_templates.items import coded, container, image, text, uid
+from sr_templates.templates import current, table
+from sr_templates.trend import of_patient
 from sr_templates.values import AlgorithmValues, Assessment, ReportValues
+from sr_templates.words import say
 
 _TITLES = {"oncology": "oncology_measurement_report", "imaging": "imaging_measurement_report"}
 
@@ -31,9 +34,12 @@ def measurement_report(values: ReportValues) -> ContainerContentItem:
     return container(_TITLES[values.title], children, template="1500", root=True)
 
 
-def coding_scheme_item() -> Dataset:
-    """Return the item that declares our private scheme (PS3.3 section C.12.1)."""
-    declared = private_scheme()
+def coding_scheme_items() -> list[Dataset]:
+    """Return the items that declare the private schemes (PS3.3 section C.12.1)."""
+    return [_coding_scheme_item(scheme) for scheme in schemes(current())]
+
+
+def _coding_scheme_item(declared: CodingScheme) -> Dataset:
     item = Dataset()
     item.CodingSchemeDesignator = declared.designator
     item.CodingSchemeUID = declared.uid
@@ -45,7 +51,7 @@ def coding_scheme_item() -> Dataset:
 
 def _observation_context(device_uid: str) -> Iterator[ContentItem]:
     """TID 1204 language, TID 1002 and 1004 device observer, procedure reported."""
-    yield coded("language", "english", "HAS CONCEPT MOD")
+    yield coded("language", table("wording.toml")["language"]["code"], "HAS CONCEPT MOD")
     yield coded("observer_type", "device", "HAS OBS CONTEXT")
     yield uid("device_observer_uid", device_uid, "HAS OBS CONTEXT")
     yield text("device_observer_name", MANUFACTURER, "HAS OBS CONTEXT")
@@ -57,9 +63,10 @@ def _observation_context(device_uid: str) -> Iterator[ContentItem]:
 def _words(values: ReportValues) -> ContentItem:
     """Row 12: the warning, a sentence a lesion, and what the probability rests on."""
     sentences = [wording.opening(values.algorithm)]
-    sentences.extend(wording.verdict(lesion) for lesion in values.lesions)
+    for lesion in values.lesions:
+        sentences.extend((wording.verdict(lesion), *wording.caveats(lesion)))
     sentences.append(wording.prevalence(values.algorithm))
-    sentences.extend(filter(None, map(wording.prior_shift, values.lesions)))
+    sentences.extend(map(of_patient, values.priors))
     return container("qualitative_evaluations", (text("comment", line) for line in sentences))
 
 
@@ -88,12 +95,26 @@ def _algorithm(values: ReportValues) -> Iterator[ContentItem]:
 
 
 def _parameters(algorithm: AlgorithmValues, values: ReportValues) -> Iterator[str]:
-    yield f"bundle: {algorithm.bundle_name} {algorithm.version}"
-    yield f"bundle SHA-256: {algorithm.bundle_sha256}"
-    yield f"feature settings SHA-256: {algorithm.settings_sha256}"
-    yield f"training data: {algorithm.population.rstrip('.')}"
-    yield f"training prevalence: {algorithm.prevalence!r}"
+    """Yield what the probability rests on, numbers to the last digit, one parameter a line."""
+    yield _parameter("bundle", bundle=algorithm.bundle_name, version=algorithm.version)
+    yield _parameter("bundle_sha256", sha256=algorithm.bundle_sha256)
+    yield _parameter("settings_sha256", sha256=algorithm.settings_sha256)
+    yield _parameter("population", population=algorithm.population.rstrip("."))
+    yield _parameter("prevalence", prevalence=repr(algorithm.prevalence))
     for lesion in values.lesions:
         if isinstance(lesion.verdict, Assessment):
-            yield f"{lesion.name}: model {lesion.verdict.model}"
-            yield f"{lesion.name}: threshold {lesion.verdict.threshold!r}"
+            yield from _assessment_parameters(lesion.name, lesion.verdict)
+
+
+def _assessment_parameters(lesion: str, found: Assessment) -> Iterator[str]:
+    yield _parameter("model", lesion=lesion, model=found.model)
+    yield _parameter("threshold", lesion=lesion, threshold=repr(found.threshold))
+    if found.prior_shift is not None:
+        yield _parameter("prior_shift", lesion=lesion, prevalence=repr(found.prior_shift))
+    for feature, contribution in found.influences:
+        shown = repr(float(contribution))
+        yield _parameter("influence", lesion=lesion, feature=feature, contribution=shown)
+
+
+def _parameter(sentence: str, **blanks: str) -> str:
+    return say("parameters", sentence, **blanks)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
-from sr_templates.codes import read_table, refusal_code
+from sr_templates.codes import code, refusal_code
 from sr_templates.errors import TemplateError
 from sr_templates.features import Feature, features
+from sr_templates.influences import influence_words
+from sr_templates.templates import table
+from sr_templates.trend import earlier
 from sr_templates.values import (
     AlgorithmValues,
     Assessment,
@@ -15,29 +15,9 @@ from sr_templates.values import (
     NotAssessed,
     SemanticValue,
 )
+from sr_templates.words import closed, percent, say
 
-
-@cache
-def _table() -> dict[str, Any]:
-    return read_table("wording.toml")
-
-
-def say(section: str, sentence: str, **blanks: str) -> str:
-    """Return one sentence of wording.toml with its blanks filled in.
-
-    Raises:
-        TemplateError: If there is no such sentence, or it asks for a blank that nobody fills.
-    """
-    try:
-        template: str = _table()[section][sentence]
-        return template.format(**blanks)
-    except (KeyError, ValueError) as error:
-        raise TemplateError(f"wording.toml: [{section}] {sentence}: {error}") from error
-
-
-def percent(share: float) -> str:
-    """Print a share of 0..1 in percent with one decimal, as every sentence does."""
-    return f"{100 * share:.1f}"
+__all__ = ["percent", "say"]
 
 
 def banner(*, simulated: bool) -> str:
@@ -52,6 +32,13 @@ def series_description(kind: str, *, simulated: bool) -> str:
     return f"{warning} - {say('series', kind)}"
 
 
+def lesion_name(number: int, label: str) -> str:
+    """Return how sentences call a lesion: its number in the report and the segment's label."""
+    if label:
+        return say("lesion", "labelled", number=str(number), label=label)
+    return say("lesion", "name", number=str(number))
+
+
 def opening(algorithm: AlgorithmValues) -> str:
     """Return the first text of the report."""
     return f"{banner(simulated=algorithm.simulated)}. {say('banner', 'disclaimer')}"
@@ -60,25 +47,31 @@ def opening(algorithm: AlgorithmValues) -> str:
 def verdict(lesion: LesionValues) -> str:
     """Return the sentence that says what was found in one lesion."""
     if isinstance(lesion.verdict, NotAssessed):
-        return say("summary", "refused", lesion=lesion.name, text=lesion.verdict.text)
+        return say("summary", "refused", lesion=lesion.name, **_refusal(lesion.verdict))
     found = lesion.verdict
-    accuracy = ""
-    if found.sensitivity is not None and found.specificity is not None:
-        accuracy = say(
-            "summary",
-            "accuracy",
-            sensitivity=percent(found.sensitivity),
-            specificity=percent(found.specificity),
-        )
     return say(
         "summary",
-        "assessed",
+        "undetermined" if found.abstention else "assessed",
         lesion=lesion.name,
         probability=percent(found.probability),
         threshold=percent(found.threshold),
-        accuracy=accuracy,
-        **{"class": found.malignancy},
+        accuracy=_accuracy(found),
+        reason=closed(found.abstention),
+        **{"class": say("class", found.malignancy)},
     )
+
+
+def caveats(lesion: LesionValues) -> tuple[str, ...]:
+    """Return what holds against the verdict and must stand beside it."""
+    if not isinstance(lesion.verdict, Assessment):
+        return ()
+    sentences = []
+    if lesion.verdict.out_of_distribution:
+        sentences.append(say("summary", "out_of_distribution", lesion=lesion.name))
+    if lesion.verdict.prior_shift is not None:
+        shift = percent(lesion.verdict.prior_shift)
+        sentences.append(say("summary", "prior_shift", lesion=lesion.name, prevalence=shift))
+    return tuple(sentences)
 
 
 def prevalence(algorithm: AlgorithmValues) -> str:
@@ -91,58 +84,98 @@ def prevalence(algorithm: AlgorithmValues) -> str:
     )
 
 
-def prior_shift(lesion: LesionValues) -> str | None:
-    """Return the sentence that names a configured prevalence, if it was applied."""
-    if not isinstance(lesion.verdict, Assessment) or lesion.verdict.prior_shift is None:
-        return None
-    shift = percent(lesion.verdict.prior_shift)
-    return say("summary", "prior_shift", lesion=lesion.name, prevalence=shift)
-
-
 def lesion_remarks(lesion: LesionValues) -> tuple[str, ...]:
     """Return what the group of a lesion says in words, one sentence an item."""
-    remarks = []
     if isinstance(lesion.verdict, NotAssessed):
-        meaning = refusal_code(lesion.verdict.reason).meaning
-        remarks.append(say("lesion", "refused", meaning=meaning, text=lesion.verdict.text))
+        remarks = [
+            say("lesion", "refused", **_refusal(lesion.verdict)),
+            say("lesion", "details", text=lesion.verdict.text),
+        ]
     else:
-        remarks.extend(_assessment_remarks(lesion.verdict))
+        remarks = _assessment_remarks(lesion.verdict)
     if lesion.source is not None and lesion.source.frame_number is not None:
         remarks.append(say("lesion", "frame", frame=str(lesion.source.frame_number)))
     if lesion.image_inferred:
         remarks.append(say("lesion", "inferred"))
-    return (*remarks, *(feature_line(semantic) for semantic in lesion.semantic))
+    remarks.extend(feature_line(semantic) for semantic in lesion.semantic)
+    remarks.extend(earlier(prior, lesion) for prior in lesion.priors)
+    return tuple(remarks)
 
 
 def _assessment_remarks(found: Assessment) -> list[str]:
+    remarks = []
+    if found.abstention:
+        remarks.append(say("lesion", "undetermined", reason=closed(found.abstention)))
     if found.fallback_reason:
         reason = found.fallback_reason.rstrip(".")
-        remarks = [say("lesion", "fallback", model=found.model, reason=reason)]
+        remarks.append(say("lesion", "fallback", model=found.model, reason=reason))
     else:
-        remarks = [say("lesion", "model", model=found.model)]
+        remarks.append(say("lesion", "model", model=found.model))
     if found.out_of_distribution:
         remarks.append(say("lesion", "out_of_distribution"))
     if found.influences:
-        named = ", ".join(f"{name} {weight:+.2f}" for name, weight in found.influences)
-        remarks.append(say("lesion", "influences", influences=named))
+        remarks.append(_influences(found))
     return remarks
 
 
+def _influences(found: Assessment) -> str:
+    named = [
+        say(
+            "influence",
+            "raises" if contribution > 0 else "lowers",
+            feature=influence_words(name),
+            contribution=f"{contribution:+.2f}",
+        )
+        for name, contribution in found.influences
+    ]
+    return say("influence", "line", influences=say("influence", "separator").join(named))
+
+
+def _accuracy(found: Assessment) -> str:
+    if found.sensitivity is None or found.specificity is None:
+        return ""
+    return say(
+        "summary",
+        "accuracy",
+        sensitivity=percent(found.sensitivity),
+        specificity=percent(found.specificity),
+    )
+
+
+def _refusal(refusal: NotAssessed) -> dict[str, str]:
+    """Return what was met and what to do about it, in the report's language."""
+    words = table("wording.toml")
+    meaning = words["reason"].get(refusal.reason, refusal_code(refusal.reason).meaning)
+    advice = words["advice"].get(refusal.reason, words["advice"]["unlisted"])
+    return {"meaning": meaning, "advice": advice}
+
+
 def feature_value(semantic: SemanticValue) -> str:
-    """Print the value of a semantic feature as the report's codes name it."""
+    """Print the value of a semantic feature as the report's language names it."""
     if semantic.silent:
         return say("provenance", "not assessed")
     row = _row(semantic.name)
     if isinstance(semantic.value, str):
-        return semantic.value if row is None else row.answer(semantic.value).meaning
+        return semantic.value if row is None else _answer(row, semantic.value)
     decimals = 1 if row is None else row.decimals
     return f"{semantic.value:.{decimals}f} {semantic.unit}".rstrip()
+
+
+def _answer(row: Feature, value: str) -> str:
+    try:
+        name = row.values[value]
+    except KeyError as error:
+        raise TemplateError(f"features.toml: {row.name} has no value {value!r}") from error
+    meaning: str = table("wording.toml")["meaning"].get(name, code(name).meaning)
+    return meaning
 
 
 def feature_label(name: str) -> str:
     """Print the name of a semantic feature."""
     row = _row(name)
-    return name.replace("_", " ").capitalize() if row is None else row.label
+    known = name.replace("_", " ").capitalize() if row is None else row.label
+    label: str = table("wording.toml")["label"].get(name, known)
+    return label
 
 
 def feature_line(semantic: SemanticValue) -> str:
@@ -150,7 +183,10 @@ def feature_line(semantic: SemanticValue) -> str:
     label = feature_label(semantic.name)
     if semantic.silent:
         return say("lesion", "feature_not_assessed", label=label)
-    provenance = say("provenance", semantic.provenance)
+    if semantic.provenance == "read" and semantic.reader:
+        provenance = say("provenance", "read_by", reader=semantic.reader)
+    else:
+        provenance = say("provenance", semantic.provenance)
     if semantic.confidence is not None:
         provenance += say("lesion", "confidence", confidence=f"{100 * semantic.confidence:.0f}")
     value = feature_value(semantic)

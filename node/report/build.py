@@ -9,6 +9,7 @@ from node.report.companions import secondary_captures
 from node.report.document import sr_document
 from node.report.header import part10
 from node.report.request import ReportObject, ReportRequest
+from sr_templates.templates import load_templates, using
 
 
 def build_report(request: ReportRequest) -> tuple[ReportObject, ...]:
@@ -26,11 +27,12 @@ def build_report(request: ReportRequest) -> tuple[ReportObject, ...]:
         ReportError: If the findings cannot be said in a report.
         ReportCheckError: If the written bytes do not say what the findings say.
     """
-    objects = [_object(sr_document(request))]
-    if "sc" in request.settings.companions:
-        objects.extend(_object(dataset) for dataset in secondary_captures(request))
-    report = tuple(objects)
-    check_report(report, request)
+    with using(load_templates(request.settings.language, request.settings.templates)):
+        objects = [_object(sr_document(request))]
+        if "sc" in request.settings.companions:
+            objects.extend(_object(dataset) for dataset in secondary_captures(request))
+        report = tuple(objects)
+        check_report(report, request)
     return report
 
 

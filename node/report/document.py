@@ -15,7 +15,7 @@ from node.report.header import add_series, patient_and_study
 from node.report.request import Predecessor, ReportRequest
 from node.report.translate import image_references, report_values
 from sr_templates.errors import TemplateError
-from sr_templates.report import coding_scheme_item, measurement_report
+from sr_templates.report import coding_scheme_items, measurement_report
 from sr_templates.wording import series_description
 
 SERIES_NUMBER: Final = 9001
@@ -46,7 +46,7 @@ def sr_document(request: ReportRequest) -> Dataset:
     dataset.CompletionFlag = "COMPLETE"
     dataset.PreliminaryFlag = "PRELIMINARY"
     dataset.VerificationFlag = "UNVERIFIED"
-    dataset.CodingSchemeIdentificationSequence = Sequence([coding_scheme_item()])
+    dataset.CodingSchemeIdentificationSequence = Sequence(coding_scheme_items())
     _add_evidence(dataset, request)
     if request.predecessor is not None:
         superseded = _predecessor_item(Predecessor(*request.predecessor))

@@ -57,6 +57,8 @@ class PriorAssessment:
         bundle_version: Likewise.
         tracking_uid: Of the lesion; "" where the earlier report cannot be tied to one lesion, and
             is said to be the patient's.
+        prior_shift: The prevalence that its probability was shifted to, None for the training's;
+            only probabilities for the same prevalence are compared.
 
     Raises:
         ReportError: If the probability or the diameter is none.
@@ -69,6 +71,7 @@ class PriorAssessment:
     bundle_name: str
     bundle_version: str
     tracking_uid: str = ""
+    prior_shift: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:

@@ -18,7 +18,7 @@ from node.report.frame_panel import draw_frame
 from sr_templates.codes import refusal_code
 from sr_templates.features import features
 from sr_templates.values import Assessment, LesionValues, NotAssessed, SemanticValue
-from sr_templates.wording import banner, feature_label, feature_value, percent
+from sr_templates.wording import banner, feature_label, feature_value, percent, say
 
 SIZE: Final = 1024
 _BANNER: Final = 56
@@ -35,7 +35,11 @@ _TEXT: Final = (240, 243, 247)
 _MUTED: Final = (156, 168, 183)
 _AMBER: Final = (242, 179, 61)
 _INK: Final = (20, 16, 6)
-_CLASS: Final = {"malignant": (232, 84, 88), "benign": (74, 182, 128)}
+_CLASS: Final = {
+    "malignant": (232, 84, 88),
+    "benign": (74, 182, 128),
+    "indeterminate": (156, 168, 183),
+}
 _TRACK: Final = (62, 72, 87)
 
 
@@ -127,7 +131,7 @@ def _draw_assessment(
     draw.text((_MARGIN - 3, top), share, font=font(68, "bold"), fill=_TEXT)
     draw.text((_MARGIN, top + 82), "probability of malignancy", font=font(24), fill=_MUTED)
     _draw_bar(draw, found, top + 130)
-    chip = found.malignancy.upper()
+    chip = say("class", found.malignancy).upper()
     type_ = font(24, "bold")
     right = _MARGIN + type_.getlength(chip) + 36
     box = (_MARGIN, top + 196, right, top + 236)

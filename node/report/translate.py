@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from node.case import CaseResult, Finding, FrameReference
+from node.case import CaseResult, FrameReference
 from node.errors import ReportError
-from node.report.request import ReportRequest
+from node.report.request import PriorAssessment, ReportRequest
 from sr_templates.codes import Code
 from sr_templates.errors import TemplateError
+from sr_templates.features import features
 from sr_templates.values import (
     AlgorithmValues,
     Assessment,
     ImageReference,
     LesionValues,
     NotAssessed,
+    PriorValues,
     ReportValues,
     SemanticValue,
 )
+from sr_templates.wording import lesion_name
 
 ALGORITHM_NAME: Final = "CRDL"
 _SCHEME_LENGTH: Final = 16  # SH (PS3.5 section 6.2)
@@ -54,6 +58,7 @@ def report_values(request: ReportRequest) -> ReportValues:
             ),
             images=tuple(image_references(request)),
             device_uid=request.uids("device"),
+            priors=_priors_of_no_lesion(request),
         )
     except TemplateError as error:
         raise ReportError(f"cannot say this in a report: {error}") from error
@@ -69,9 +74,9 @@ def image_references(request: ReportRequest) -> Iterator[ImageReference]:
             yield ImageReference(request.images[uid].SOPClassUID, uid)
 
 
-def lesion_name(number: int, label: str) -> str:
-    """Return how sentences call a lesion: its number in the report and the segment's label."""
-    return f"Lesion {number} ({label})" if label else f"Lesion {number}"
+def tracking_uid(request: ReportRequest, result: CaseResult) -> str:
+    """Return the lesion's tracking UID: the segment's own, or one that the caller gives."""
+    return result.case.tracking_uid or request.uids(f"tracking-{result.case.segment_number}")
 
 
 def _lesion(request: ReportRequest, number: int, result: CaseResult) -> LesionValues:
@@ -86,14 +91,16 @@ def _lesion(request: ReportRequest, number: int, result: CaseResult) -> LesionVa
     return LesionValues(
         name=name,
         tracking_identifier=case.tracking_id or case.label or name,
-        tracking_uid=case.tracking_uid or request.uids(f"tracking-{case.segment_number}"),
+        tracking_uid=tracking_uid(request, result),
         verdict=_verdict(result),
-        semantic=_semantic(result.finding),
+        semantic=_semantic(result),
         source=source,
         segmentation=segmentation,
-        outline=() if source is None else _outline(request, result, source),
+        outline=_points(request, source, evidence.outline),
+        caliper=_caliper(request, source, result),
         finding_site=_anatomic_region(request.seg, case.segment_number),
         image_inferred=evidence.inferred or case.inferred,
+        priors=_priors(request, result),
     )
 
 
@@ -101,13 +108,14 @@ def _verdict(result: CaseResult) -> Assessment | NotAssessed:
     finding, evidence = result.finding, result.evidence
     if finding.refusal is not None:
         return NotAssessed(finding.refusal.code, finding.refusal.text)
-    answer = (finding.probability, finding.malignancy, finding.threshold, finding.model)
-    probability, malignancy, threshold, model = answer
-    if probability is None or malignancy is None or threshold is None or model is None:
-        raise ReportError(f"{finding.case}: an assessed finding lacks class, threshold or model")
+    probability, threshold, model = finding.probability, finding.threshold, finding.model
+    if probability is None or threshold is None or model is None:
+        raise ReportError(f"{finding.case}: an assessed finding lacks threshold or model")
+    if (finding.malignancy is None) != bool(evidence.abstention):
+        raise ReportError(f"{finding.case}: an assessed finding lacks class or abstention")
     return Assessment(
         probability=probability,
-        malignancy=malignancy,
+        malignancy=finding.malignancy or "indeterminate",
         threshold=threshold,
         model=model,
         sensitivity=evidence.sensitivity,
@@ -116,13 +124,22 @@ def _verdict(result: CaseResult) -> Assessment | NotAssessed:
         out_of_distribution=evidence.out_of_distribution,
         prior_shift=evidence.prior_shift,
         influences=evidence.influences,
+        abstention=evidence.abstention,
     )
 
 
-def _semantic(finding: Finding) -> tuple[SemanticValue, ...]:
+def _semantic(result: CaseResult) -> tuple[SemanticValue, ...]:
+    reader = "" if result.case.reading is None else result.case.reading.reader
     return tuple(
-        SemanticValue(name, found.value, found.unit, found.provenance, found.confidence)
-        for name, found in finding.semantic.items()
+        SemanticValue(
+            name,
+            found.value,
+            found.unit,
+            found.provenance,
+            found.confidence,
+            reader if found.provenance == "read" else "",
+        )
+        for name, found in result.finding.semantic.items()
     )
 
 
@@ -137,16 +154,65 @@ def _frame(request: ReportRequest, frame: FrameReference | None) -> ImageReferen
     return ImageReference(image.SOPClassUID, image.SOPInstanceUID, number)
 
 
-def _outline(
-    request: ReportRequest, result: CaseResult, source: ImageReference
+def _points(
+    request: ReportRequest, source: ImageReference | None, points: NDArray[np.float64]
 ) -> tuple[tuple[float, float], ...]:
     """Shift from array indices to the corner-based coordinates of PS3.3 section C.18.6.1.1."""
-    if len(result.evidence.outline) == 0:
+    if source is None or len(points) == 0:
         return ()
     image = request.images[source.sop_instance_uid]
     limits = np.array([image.Columns, image.Rows], dtype=np.float64)
-    points = np.clip(result.evidence.outline + 0.5, 0.0, limits)
-    return tuple((float(column), float(row)) for column, row in points)
+    shifted = np.clip(points + 0.5, 0.0, limits)
+    return tuple((float(column), float(row)) for column, row in shifted)
+
+
+def _caliper(
+    request: ReportRequest, source: ImageReference | None, result: CaseResult
+) -> tuple[tuple[float, float], ...]:
+    """Return the end points of the diameter; those of a length that was read are not known."""
+    ends = result.evidence.diameter
+    drawn = {row.name for row in features() if row.caliper}
+    measured = any(
+        name in drawn and found.provenance == "measured" and found.value is not None
+        for name, found in result.finding.semantic.items()
+    )
+    return () if ends is None or not measured else _points(request, source, ends)
+
+
+def _priors(request: ReportRequest, result: CaseResult) -> tuple[PriorValues, ...]:
+    own = tracking_uid(request, result)
+    shift = result.evidence.prior_shift
+    return _in_order(
+        (prior, _comparable(request, prior) and prior.prior_shift == shift)
+        for prior in request.priors
+        if prior.tracking_uid == own
+    )
+
+
+def _priors_of_no_lesion(request: ReportRequest) -> tuple[PriorValues, ...]:
+    known = {tracking_uid(request, result) for result in request.findings}
+    return _in_order((prior, False) for prior in request.priors if prior.tracking_uid not in known)
+
+
+def _comparable(request: ReportRequest, prior: PriorAssessment) -> bool:
+    bundle = request.bundle
+    return (prior.bundle_name, prior.bundle_version) == (bundle.name, bundle.version)
+
+
+def _in_order(priors: Iterable[tuple[PriorAssessment, bool]]) -> tuple[PriorValues, ...]:
+    """Translate earlier assessments, latest first, whatever their order."""
+    ordered = sorted(priors, key=lambda one: (one[0].date, one[0].sop_instance_uid), reverse=True)
+    return tuple(
+        PriorValues(
+            date=prior.date,
+            probability=prior.probability,
+            diameter_mm=prior.diameter_mm,
+            bundle_name=prior.bundle_name,
+            bundle_version=prior.bundle_version,
+            comparable=comparable,
+        )
+        for prior, comparable in ordered
+    )
 
 
 def _anatomic_region(seg: Dataset, segment_number: int) -> Code | None:

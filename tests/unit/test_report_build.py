@@ -253,5 +253,6 @@ def test_an_outline_that_leaves_the_image_is_cut_at_its_border() -> None:
     result = a_result(an_image())
     shifted = replace(result.evidence, outline=result.evidence.outline - (150.0, 0.0))
     dataset = sr_of(a_request(results=(replace(result, evidence=shifted),)))
-    (data,) = [e.value for e in dataset.iterall() if e.keyword == "GraphicData"]
+    drawn = [e.value for e in dataset.iterall() if e.keyword == "GraphicData"]
+    data = max(drawn, key=len)  # the caliper has two points
     assert np.asarray(data).reshape(-1, 2)[:, 0].min() == 0

@@ -158,7 +158,7 @@ def test_a_report_of_other_findings_is_caught(
     request, report = a_written_report
     first, second = request.findings
     other = replace(first, finding=a_finding(first.case.name, probability=0.8310428))
-    with pytest.raises(ReportCheckError, match="probability"):
+    with pytest.raises(ReportCheckError, match="Probability"):
         check_report(report, replace(request, findings=(other, second)))
 
 

@@ -3,11 +3,13 @@
 import pytest
 from pydicom.sr.codedict import codes as standard
 
-from sr_templates.codes import Code, code, private_scheme, read_table, refusal_code
+from sr_templates.codes import Code, code, private_scheme, refusal_code
 from sr_templates.errors import TemplateError
 from sr_templates.features import features
+from sr_templates.items import concept
+from sr_templates.templates import table
 
-ROWS = read_table("codes.toml")["codes"]
+ROWS = table("codes.toml")["codes"]
 # Not in the dictionary: language and modality codes, UMLS and UCUM live outside PS3.16's lists.
 KNOWN = {name: row for name, row in ROWS.items() if row["scheme"] in ("DCM", "SCT")}
 
@@ -42,7 +44,7 @@ def test_private_codes_fit_a_short_string_and_belong_to_the_declared_scheme() ->
     private = [row for row in ROWS.values() if row["scheme"].startswith("99")]
     assert {row["scheme"] for row in private} == {private_scheme().designator}
     assert all(len(row["value"]) <= 16 for row in private)
-    assert all(len(refusal_code(reason).value) <= 16 for reason in read_table("refusals.toml"))
+    assert all(len(refusal_code(reason).value) <= 16 for reason in table("refusals.toml"))
 
 
 def test_a_listed_refusal_has_its_own_code() -> None:
@@ -54,7 +56,7 @@ def test_a_listed_refusal_has_its_own_code() -> None:
 def test_an_unlisted_refusal_still_has_a_code() -> None:
     unlisted = refusal_code("something-nobody-foresaw")
     assert unlisted.meaning == "Something nobody foresaw"
-    assert unlisted.concept().LongCodeValue == "SOMETHING-NOBODY-FORESAW"
+    assert concept(unlisted).LongCodeValue == "SOMETHING-NOBODY-FORESAW"
 
 
 def test_a_refusal_without_a_reason_is_refused() -> None:

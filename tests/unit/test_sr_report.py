@@ -212,7 +212,11 @@ def test_a_refusal_has_no_probability_and_a_coded_reason(a_report: ReportValues)
     assert "Probability of cancer" not in [item.name.meaning for item in group.get_measurements()]
     assert words["CLASS"] == "NOT-ASSESSED"
     assert words["REASON"] == "NO-CALIBRATION"
-    assert "Lesion 1: Not assessed. Export the image again." in texts(report)
+    advice = "Export the image with its ultrasound region calibration."
+    what = f"Not assessed: No spatial calibration of the image. {advice}"
+    assert f"Lesion 1: {what}" in texts(report)
+    assert what in texts(report)
+    assert "Details: Export the image again." in texts(report)
 
 
 def test_a_lesion_without_a_region_goes_into_a_group_without_one(
