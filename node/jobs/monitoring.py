@@ -92,6 +92,8 @@ def _truths(
             key = by_case.get(outcome.case_name, tracked)
         elif tracked[1]:
             key = tracked
+        elif outcome.detail.get("accession_number") and not outcome.study_instance_uid:
+            continue  # it names a study, and one that is not here
         else:
             about = by_study if outcome.study_instance_uid else by_patient
             named = outcome.study_instance_uid or outcome.patient_id

@@ -45,7 +45,7 @@ def keep_verdicts(connection: Connection, trail: Trail, row: Row[Any], report: R
                 observed_at=report.read_at,
                 patient_id=row.patient_id,
                 study_instance_uid=row.study_instance_uid,
-                tracking_uid="" if case is None else case.tracking_uid,
+                tracking_uid=lesion.tracking_uid if case is None else case.tracking_uid,
                 case_name="" if case is None else case.name,
                 detail={"reader": report.reader, "refers_to_our_report": ours},
             ),

@@ -92,11 +92,12 @@ def _outcomes(segments: list[Segment]) -> Iterator[OutcomeSaid]:
                 malignant=_meaning(segment),
                 observed_at=_date(stamp),
                 patient_id=patient,
-                accession_number=accession[:64],
                 study_instance_uid=studies[0][:64] if len(studies) == 1 else "",
                 detail={
                     "sender": sender,
                     "order": order,
+                    # A laboratory's own number more often than the imaging study's: not used.
+                    "placer_field": accession[:64],
                     "observation": code,
                     "status": _components(segment, "obx_11")[0],
                     "value": _whole(segment, "obx_5")[:_LONGEST],

@@ -179,6 +179,15 @@ def test_an_outcome_finds_the_only_lesion_of_its_patient_also_afterwards(
     assert [truth for _, truth, _ in truths(a_database)] == [None, None]
 
 
+@pytest.mark.parametrize("elsewhere", [{"accession_number": "A9"}, {"tracking_uid": "9.1"}])
+def test_an_outcome_of_something_else_is_not_given_to_the_only_lesion(
+    a_database: Engine, elsewhere: dict[str, str]
+) -> None:
+    a_finding(a_database, "1.1", "9.9")
+    keep_outcomes(a_database, Trail("t"), [said(patient_id="P", **elsewhere)])
+    assert truths(a_database) == [(0.8, None, "")]
+
+
 def test_pathology_counts_before_a_verified_report(a_database: Engine) -> None:
     case = a_finding(a_database, "1.1")
     keep_outcomes(

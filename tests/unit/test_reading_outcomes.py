@@ -59,7 +59,8 @@ def test_a_result_means_what_its_code_says_and_nothing_else(
 ) -> None:
     (said,) = outcomes_of(a_message(PATIENT, ORDER, result))
     assert said.malignant is malignant
-    assert (said.patient_id, said.accession_number) == ("P1", "A55")
+    assert (said.patient_id, said.accession_number) == ("P1", "")
+    assert said.detail["placer_field"] == "A55"
     assert said.observed_at == "2026-01-01"
 
 
