@@ -91,7 +91,10 @@ class Job(Base):
     """
 
     __tablename__ = "job"
-    __table_args__ = (UniqueConstraint("seg_uid", "generation"),)
+    __table_args__ = (
+        UniqueConstraint("seg_uid", "generation"),
+        Index("ix_job_state_updated_at", "state", "updated_at"),
+    )
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     seg_uid: Mapped[str] = mapped_column(_UID)
     generation: Mapped[int]
@@ -138,7 +141,7 @@ class FindingRow(Base):
     refusal_code: Mapped[str | None] = mapped_column(String(32))
     bundle_sha256: Mapped[str] = mapped_column(_SHA256)
     finding: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Report(Base):

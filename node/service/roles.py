@@ -179,7 +179,9 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
     take = partial(keep_outcomes, foundation.database, foundation.trail)
     checks = standard_checks(settings, foundation.database, foundation.blobs)
     with _inbox(foundation) as inbox:
-        app = create_app(settings, StowService(inbox).store, foundation.database, checks)
+        app = create_app(
+            settings, StowService(inbox).store, foundation.database, checks, foundation.blobs
+        )
         app.include_router(outcome_router(take))
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30)

@@ -12,14 +12,17 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.templating import Jinja2Templates
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from node.blobs import BlobStore
 from node.config import Settings
 from node.errors import ConfigurationError
 from node.web.dicomweb import Store, stow_router
 from node.web.job_list import latest_jobs
+from node.web.metrics import exposition
 from node.web.readiness import Check
 
 _TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
@@ -33,7 +36,11 @@ _HEADERS = {
 
 
 def create_app(
-    settings: Settings, store: Store, engine: Engine, checks: Mapping[str, Check]
+    settings: Settings,
+    store: Store,
+    engine: Engine,
+    checks: Mapping[str, Check],
+    blobs: BlobStore,
 ) -> FastAPI:
     """Make the application that uvicorn serves.
 
@@ -42,6 +49,7 @@ def create_app(
         store: The STOW-RS service, see `dicomweb.Store`.
         engine: Where the jobs are read from.
         checks: What /readyz asks, see `readiness.standard_checks`.
+        blobs: Whose disk the metrics speak of.
 
     Raises:
         ConfigurationError: If it would listen beyond this machine, where anybody could read it.
@@ -71,6 +79,10 @@ def create_app(
         return JSONResponse(
             {"status": "not ready" if wrong else "ready", "checks": words}, 503 if wrong else 200
         )
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(exposition(engine, blobs), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/api/jobs")
     def jobs(limit: int = 100) -> list[dict[str, Any]]:

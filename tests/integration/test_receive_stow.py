@@ -59,7 +59,9 @@ class Site:
 def served(desk: Desk) -> Iterator[Site]:
     """The application of a desk, on a free port until the block ends."""
     checks = standard_checks(desk.settings, desk.engine, desk.blobs)
-    app = create_app(desk.settings, StowService(desk.inbox).store, desk.engine, checks)
+    app = create_app(
+        desk.settings, StowService(desk.inbox).store, desk.engine, checks, desk.inbox.blobs
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -266,4 +268,4 @@ def test_listening_beyond_this_machine_is_refused(
     web = desk.settings.web.model_copy(update={"host": host})
     settings = desk.settings.model_copy(update={"web": web})
     with pytest.raises(ConfigurationError, match="no authentication"):
-        create_app(settings, StowService(desk.inbox).store, desk.engine, {})
+        create_app(settings, StowService(desk.inbox).store, desk.engine, {}, desk.inbox.blobs)
