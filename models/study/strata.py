@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.study.features import MeasuredCase
-from models.study.intervals import auc_interval, wilson
 from models.study.results import Estimate, Share
+from models.study.statistics.delong import auc_with_interval
+from models.study.statistics.operating import wilson
 
 FEWEST_OF_A_CLASS = 5
 OLDER_YEARS = 50
@@ -49,8 +50,8 @@ def strata_of(rows: Sequence[MeasuredCase]) -> dict[str, tuple[str, ...]]:
         "site": tuple(row.case.site for row in rows),
         "vendor": tuple(row.case.vendor for row in rows),
         "sex": tuple("" if row.clinical.sex == "unknown" else row.clinical.sex for row in rows),
-        "age": tuple(_age(row.clinical.age_years) for row in rows),
-        "size": tuple(_size(row.measurements.maximum_diameter) for row in rows),
+        "age": tuple(age_group(row.clinical.age_years) for row in rows),
+        "size": tuple(size_group(row.measurements.maximum_diameter) for row in rows),
     }
 
 
@@ -98,17 +99,19 @@ def _stratum(
         value=value,
         cases=len(labels),
         malignant=positives,
-        auc=auc_interval(scores, labels) if enough else None,
+        auc=auc_with_interval(scores, labels) if enough else None,
         sensitivity=wilson(int((called & malignant).sum()), positives) if positives else None,
         specificity=wilson(int((~called & ~malignant).sum()), negatives) if negatives else None,
     )
 
 
-def _age(years: float | None) -> str:
+def age_group(years: float | None) -> str:
+    """Return the side of the cut that an age lies on; "" where it is not known."""
     if years is None:
         return ""
     return f"{OLDER_YEARS} years or more" if years >= OLDER_YEARS else f"below {OLDER_YEARS} years"
 
 
-def _size(millimetres: float) -> str:
+def size_group(millimetres: float) -> str:
+    """Return the side of the cut that a diameter lies on."""
     return f"{LARGER_MM} mm or more" if millimetres >= LARGER_MM else f"below {LARGER_MM} mm"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from models.study.results import Interval
+from models.study.results import Estimate, Interval
+
+_FEWEST_CASES = 5
+STABLE = 0.80
+"""Above this the paper calls a feature stable (sections 2.5 and 3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +72,31 @@ def icc_a1(ratings: NDArray[np.float64]) -> NDArray[np.float64]:
     total = between_cases + (raters - 1) * error + raters * (between_raters - error) / cases
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((between_cases - error) / total)
+
+
+def icc_with_interval(ratings: NDArray[np.float64]) -> Estimate:
+    """Return the ICC(A,1) of one feature with its 95 % interval, by pingouin.
+
+    Where a feature does not vary it is NaN. Few lesions have no interval: pingouin asks for five.
+
+    Args:
+        ratings: (cases, raters).
+    """
+    cases, raters = ratings.shape
+    if cases < _FEWEST_CASES or np.ptp(ratings) == 0:
+        return Estimate(float(icc_a1(ratings[:, :, None])[0]), None, "ICC(A,1)")
+    import pingouin  # noqa: PLC0415 - a second of imports for one table of a study
+
+    long = pd.DataFrame(
+        {
+            "case": np.repeat(np.arange(cases), raters),
+            "rater": np.tile(np.arange(raters), cases),
+            "value": ratings.ravel(),
+        }
+    )
+    with warnings.catch_warnings():
+        # pandas warns of what pingouin does inside.
+        warnings.simplefilter("ignore")
+        found = pingouin.intraclass_corr(long, "case", "rater", "value").iloc[1]
+    low, high = found.iloc[-1]
+    return Estimate(float(found["ICC"]), (float(low), float(high)), "ICC(A,1)")

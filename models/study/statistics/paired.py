@@ -11,6 +11,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 FEWEST_EXPECTED = 5
 """Below this expected count Fisher's exact test takes the place of chi-square (Cochran 1954)."""
+FISHER = "Fisher's exact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def chi_square(counts: ArrayLike, *, yates: bool = False) -> TableTest:
 
 def fisher(counts: ArrayLike) -> TableTest:
     """Fisher's exact test of a 2 x 2 table."""
-    return TableTest("Fisher's exact", float("nan"), float(stats.fisher_exact(counts).pvalue))
+    return TableTest(FISHER, float("nan"), float(stats.fisher_exact(counts).pvalue))
 
 
 def independence(counts: ArrayLike) -> TableTest:
