@@ -14,6 +14,8 @@ from pydantic_settings import (
 )
 
 from node.errors import ConfigurationError
+from sr_templates.errors import TemplateError
+from sr_templates.validation import check_templates
 
 AETitle = str
 
@@ -176,6 +178,14 @@ class ReportSettings(_Section):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _templates_hold_together(self) -> Self:
+        try:
+            check_templates(self.language, self.templates)
+        except TemplateError as error:
+            raise ValueError(str(error)) from error
+        return self
 
 
 class ReadingSettings(_Section):
