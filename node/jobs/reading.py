@@ -51,6 +51,24 @@ def hear(read: Callable[[Path], ReportRead], path: Path) -> Heard:
     return Heard(report)
 
 
+def stored(report: ReportRead) -> tuple[StoredReading, ...]:
+    """Return a report's readings as pairing takes them."""
+    return tuple(
+        StoredReading(
+            source=report.sop_instance_uid,
+            reader=report.reader,
+            read_at=report.read_at,
+            tracking_uid=lesion.tracking_uid,
+            seg_uid=lesion.seg_uid,
+            segment_number=lesion.segment_number,
+            images=lesion.images,
+            features=lesion.features,
+        )
+        for lesion in report.lesions
+        if lesion.features
+    )
+
+
 def keep(connection: Connection, trail: Trail, row: Row[Any], heard: Heard) -> bool:
     """Write what was read of each lesion; say whether this file is news.
 

@@ -22,6 +22,7 @@ from node.config import Settings
 from node.database import utc_now
 from node.errors import InputError
 from node.jobs.pairing import SEGMENTATIONS
+from node.jobs.reading import STRUCTURED_REPORTS, hear, stored
 from node.jobs.stages import (
     AssessmentRequest,
     PairingQuestion,
@@ -30,8 +31,9 @@ from node.jobs.stages import (
 )
 from node.pipeline.assess import Pipeline
 from node.receive.header import read_header
-from node.service.compose import pairing_stage
+from node.service.compose import pairing_stage, reading_stage
 from node.service.reporting import make_report
+from sr_templates.readings import ReportRead
 
 _INSTALLATION = "2.25.0"  # files belong to no installation: their reports stay local
 
@@ -78,8 +80,16 @@ def assess_files(
     if not segs:
         raise InputError("there is no segmentation (SEG) among the files: nothing to assess")
     pair = pairing_stage(settings)
+    read = _readings(instances)
     return [
-        _assess(seg, instances, pair(_question(seg, instances, segs, now)), settings, pipeline, now)
+        _assess(
+            seg,
+            instances,
+            pair(_question(seg, instances, segs, now, read)),
+            settings,
+            pipeline,
+            now,
+        )
         for seg in segs
     ]
 
@@ -104,6 +114,7 @@ def _question(
     instances: Mapping[str, StoredInstance],
     segs: Sequence[StoredInstance],
     now: datetime,
+    readings: Sequence[ReportRead] = (),
 ) -> PairingQuestion:
     """Ask as if everything had arrived long ago: nothing more is to come."""
     long_ago = now - timedelta(days=1)
@@ -116,7 +127,25 @@ def _question(
         study_changed_at=long_ago,
         study_arriving=False,
         now=now,
+        readings=[
+            reading
+            for report in readings
+            if report.study_instance_uid == seg.header.study_instance_uid
+            for reading in stored(report)
+        ],
     )
+
+
+def _readings(instances: Mapping[str, StoredInstance]) -> list[ReportRead]:
+    """Return what people read, by the time of reading: files have no order of arrival."""
+    read = reading_stage()
+    heard = [
+        hear(read, one.path)
+        for one in instances.values()
+        if one.header.sop_class_uid in STRUCTURED_REPORTS
+    ]
+    reports = [one.report for one in heard if one.report is not None]
+    return sorted(reports, key=lambda report: (report.read_at, report.sop_instance_uid))
 
 
 def _assess(
