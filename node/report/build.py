@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from pydicom.dataset import Dataset
 
 from node.report.check import check_report
-from node.report.companions import secondary_captures
+from node.report.companions import BUILDERS
+from node.report.companions.check import check_companion
 from node.report.document import sr_document
 from node.report.header import part10
-from node.report.request import ReportObject, ReportRequest
+from node.report.request import ObjectKind, ReportObject, ReportRequest
 from sr_templates.templates import load_templates, using
 
 
@@ -21,24 +24,31 @@ def build_report(request: ReportRequest) -> tuple[ReportObject, ...]:
         request: Findings, headers, UIDs and settings.
 
     Returns:
-        The SR first, then one Secondary Capture a lesion if the settings ask for it.
+        The SR first, then the companions that the settings ask for, kind by kind.
 
     Raises:
         ReportError: If the findings cannot be said in a report.
         ReportCheckError: If the written bytes do not say what the findings say.
     """
     with using(load_templates(request.settings.language, request.settings.templates)):
-        objects = [_object(sr_document(request))]
-        if "sc" in request.settings.companions:
-            objects.extend(_object(dataset) for dataset in secondary_captures(request))
-        report = tuple(objects)
-        check_report(report, request)
+        documents = (_object("sr", sr_document(request)),)
+        wanted = request.settings.companions
+        companions = tuple(
+            _object(cast("ObjectKind", kind), dataset)
+            for kind, build in BUILDERS.items()
+            if kind in wanted
+            for dataset in build(request)
+        )
+        report = documents + companions
+        check_report(tuple(one for one in report if one.kind in {"sr", "sc"}), request)
+        for one in companions:
+            check_companion(one, request)
     return report
 
 
-def _object(dataset: Dataset) -> ReportObject:
+def _object(kind: ObjectKind, dataset: Dataset) -> ReportObject:
     return ReportObject(
-        kind="sr" if dataset.Modality == "SR" else "sc",
+        kind=kind,
         sop_class_uid=str(dataset.SOPClassUID),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         series_instance_uid=str(dataset.SeriesInstanceUID),

@@ -19,7 +19,7 @@ from sr_templates.report import coding_scheme_items, measurement_report
 from sr_templates.wording import series_description
 
 SERIES_NUMBER: Final = 9001
-_SOP_CLASSES: Final = {
+SOP_CLASSES: Final = {
     "comprehensive3d": Comprehensive3DSRStorage,
     "comprehensive": ComprehensiveSRStorage,
 }
@@ -35,7 +35,7 @@ def sr_document(request: ReportRequest) -> Dataset:
         ReportError: If a finding cannot be said in the report's codes.
     """
     dataset = patient_and_study(request)
-    dataset.SOPClassUID = _SOP_CLASSES[request.settings.sop_class]
+    dataset.SOPClassUID = SOP_CLASSES[request.settings.sop_class]
     dataset.SOPInstanceUID = request.uids("sr")
     dataset.Modality = "SR"
     description = series_description("report", simulated=request.bundle.simulated)

@@ -18,7 +18,7 @@ _ELLIPSIS: Final = "…"
 def font(size: int, face: str = "regular") -> ImageFont.FreeTypeFont:
     """Return a face at a size in pixels."""
     # The basic layout engine keeps the pixels the same whether or not libraqm is installed.
-    return ImageFont.truetype(_path(face), size, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(font_path(face), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def printable(text: str) -> bool:
@@ -50,11 +50,12 @@ def wrapped(text: str, width: float, type_: ImageFont.FreeTypeFont, lines: int) 
 
 
 @cache
-def _path(face: str) -> Path:
+def font_path(face: str) -> Path:
+    """Return the file of a face."""
     with resources.as_file(resources.files("matplotlib") / "mpl-data/fonts/ttf") as folder:
         return folder / _FACES[face]
 
 
 @cache
 def _glyphs() -> frozenset[int]:
-    return frozenset(FT2Font(str(_path("regular"))).get_charmap())
+    return frozenset(FT2Font(str(font_path("regular"))).get_charmap())

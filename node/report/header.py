@@ -35,21 +35,30 @@ def patient_and_study(request: ReportRequest) -> Dataset:
     for module in _modules().values():
         for keyword in module["type2"]:
             setattr(dataset, keyword, "")
-        for keyword in (*module["type2"], *module["optional"]):
-            if keyword in source:
-                dataset.add(_in_unicode(source[keyword]))
+    for keyword in patient_modules():
+        if keyword in source:
+            dataset.add(_in_unicode(source[keyword]))
     return dataset
+
+
+def patient_modules() -> tuple[str, ...]:
+    """Return the keywords of the patient and study modules that every object carries."""
+    return tuple(
+        keyword
+        for module in _modules().values()
+        for keyword in (*module["type2"], *module["optional"])
+    )
 
 
 def add_series(
     dataset: Dataset, request: ReportRequest, kind: str, number: int, description: str
 ) -> None:
-    """Add series, equipment and instance values that SR and SC have in common.
+    """Add series, equipment and instance values that all objects have in common.
 
     Args:
         dataset: To be completed.
         request: The report's.
-        kind: "sr" or "sc"; names the series UID.
+        kind: "sr", "sc", "pdf", ...; names the series UID.
         number: Series Number (0020,0011).
         description: Series Description, at most 64 characters.
     """

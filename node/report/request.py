@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from node.case import CaseResult
@@ -33,6 +35,9 @@ class ReportedBundle:
     simulated: bool
     population: str
     prevalence: float
+
+
+ObjectKind = Literal["sr", "sc", "pdf", "seg", "gsps", "ko"]
 
 
 class Predecessor(NamedTuple):
@@ -89,7 +94,7 @@ class ReportRequest:
         seg: The header of the SEG instance.
         images: The ultrasound headers by SOP Instance UID, each in its newest form.
         uids: Gives the UID of an object kind: "sr", "sr-series", "sc-1", "sc-2", ...,
-            "sc-series", "tracking-<segment number>" for a segment without one, and "device",
+            "sc-series", likewise for the other companions, "frame-of-reference-1", "tracking-<segment number>" for a segment without one, and "device",
             which names the installation and is the same for all its reports.
         when: Content date and time, in the archive's local time.
         generation: 1 for the first look at a SEG.
@@ -97,6 +102,8 @@ class ReportRequest:
             earlier SEG of the same lesion (class, instance, series, study UID).
         software_version: Of this package.
         priors: Earlier assessments of the patient, in any order.
+        masks: What was assessed, by case name, (rows, columns) of the assessed image; only the
+            `seg` companion needs them.
 
     Raises:
         ReportError: If the findings, the SEG and the generation do not belong together.
@@ -113,6 +120,7 @@ class ReportRequest:
     generation: int = 1
     predecessor: tuple[str, str, str, str] | None = None
     priors: tuple[PriorAssessment, ...] = ()
+    masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.findings:
@@ -128,7 +136,7 @@ class ReportRequest:
 class ReportObject:
     """One object to deliver: a complete Part 10 file in Explicit VR Little Endian."""
 
-    kind: Literal["sr", "sc"]
+    kind: ObjectKind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
