@@ -117,27 +117,3 @@ class FrozenFusion:
 
 
 FrozenModel: TypeAlias = FrozenSvm | FrozenFusion
-
-
-def influences(model: FrozenModel, values: Matrix, count: int = 5) -> tuple[tuple[str, float], ...]:
-    """Return the features that moved one case's score most.
-
-    A feature's contribution is the calibrated log-odds of the case minus the log-odds of the
-    same case with that one feature at the training mean: positive speaks for malignancy.
-    (Leave-one-covariate-out at a reference value; Robnik-Sikonja & Kononenko 2008.)
-
-    Args:
-        model: The model that answered.
-        values: (features,) raw features of the case, in the order of `model.names`.
-        count: How many to return.
-
-    Returns:
-        Pairs of feature name and contribution, largest magnitude first; ties by name.
-    """
-    at_reference = np.repeat(values[None, :], len(model.names), axis=0)
-    np.fill_diagonal(at_reference, model.reference)
-    change = model.logit(values[None, :])[0] - model.logit(at_reference)
-    ranked = sorted(
-        zip(model.names, change.tolist(), strict=True), key=lambda item: (-abs(item[1]), item[0])
-    )
-    return tuple(ranked[:count])

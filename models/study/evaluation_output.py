@@ -68,8 +68,8 @@ def as_rows(found: Evaluation) -> list[dict[str, str]]:
                 "model": model.name,
                 "cases": str(model.cases),
                 "auc": model.note if own is None else _text(own.auc.value, own.auc.interval),
-                "sensitivity": _share(None if own is None else own.sensitivity),
-                "specificity": _share(None if own is None else own.specificity),
+                "sensitivity": _share(None if own is None else own.shares["sensitivity"]),
+                "specificity": _share(None if own is None else own.shares["specificity"]),
                 "flagged as novel": _share(model.novel),
             }
         )

@@ -6,7 +6,7 @@ conformal reference and cloud comes from the training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from models.fusion.calibration import sigmoid
 from models.fusion.conformal import ConformalReference
 from models.fusion.frozen import FrozenModel
 from models.fusion.table import FeatureTable
-from models.study.intervals import auc_interval, wilson
 from models.study.results import Estimate, Share
+from models.study.statistics.delong import auc_with_interval
+from models.study.statistics.operating import SHARES, shares_at, wilson
 
 Vector = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -30,7 +31,6 @@ TOLERATED_ERRORS = (0.05, 0.10, 0.20)
 FEWEST_CASES = 10
 _FEWEST_OF_A_CLASS = 2
 _INFLUENTIAL = 10
-_SHARES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +69,26 @@ class Figures:
     Attributes:
         malignant: Cases.
         threshold: A case at it is called malignant.
-        auc: With DeLong's interval; the shares have Wilson's.
-        ppv: None where no case was called malignant.
-        npv: None where no case was called benign.
+        auc: With DeLong's interval.
+        shares: `accuracy`, `sensitivity`, `specificity`, `ppv` and `npv` with Wilson's intervals;
+            NaN where there is no case.
         brier: Mean squared difference of probability and outcome.
     """
 
     malignant: int
     threshold: float
     auc: Estimate
-    accuracy: Share
-    sensitivity: Share
-    specificity: Share
-    ppv: Share | None
-    npv: Share | None
+    shares: Mapping[str, Share]
     brier: float
 
     @classmethod
     def of(cls, scores: Vector, labels: Labels, threshold: float) -> Figures:
         """Judge probabilities (cases,) of cases of both classes."""
-        called, malignant = scores >= threshold, labels == 1
-        hits, rejections = int((called & malignant).sum()), int((~called & ~malignant).sum())
-        positives, called_count, count = int(malignant.sum()), int(called.sum()), len(labels)
         return cls(
-            malignant=positives,
+            malignant=int(labels.sum()),
             threshold=threshold,
-            auc=auc_interval(scores, labels),
-            accuracy=wilson(hits + rejections, count),
-            sensitivity=wilson(hits, positives),
-            specificity=wilson(rejections, count - positives),
-            ppv=wilson(hits, called_count) if called_count else None,
-            npv=wilson(rejections, count - called_count) if called_count < count else None,
+            auc=auc_with_interval(scores, labels),
+            shares=shares_at(scores, labels, threshold),
             brier=float(np.square(scores - labels).mean()),
         )
 
@@ -112,10 +101,10 @@ class Figures:
             "auc_ci": _pair(self.auc.interval),
             "brier": self.brier,
         }
-        for name in _SHARES:
-            share: Share | None = getattr(self, name)
-            data[name] = None if share is None else share.value
-            data[f"{name}_ci"] = None if share is None else _pair(share.interval)
+        for name in SHARES:
+            share = self.shares[name]
+            data[name] = share.value if share.denominator else None
+            data[f"{name}_ci"] = _pair(share.interval) if share.denominator else None
         return data
 
 

@@ -32,8 +32,7 @@ def keep(connection: Connection, trail: Trail, job: Row[Any], made: Assessment) 
             study=job.study_instance_uid,
             patient=job.patient_id,
         )
-    if made.shadow:
-        connection.execute(delete(ShadowFinding).where(ShadowFinding.job_id == job.id))
+    connection.execute(delete(ShadowFinding).where(ShadowFinding.job_id == job.id))
     for finding in made.shadow:
         said = finding.to_json()
         connection.execute(

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.audit import schema
 from node.blobs import BlobStore
 from node.config import Settings
-from node.database import open_engine
+from node.database import open_engine, read_only
 from node.errors import CrdlError
 
 Verdict = Literal["ok", "warning", "failed"]
@@ -132,17 +132,27 @@ def _destinations(settings: Settings) -> Iterator[Check]:
 
 def _model(settings: Settings) -> Iterator[Check]:
     from models.errors import ModelsError  # noqa: PLC0415 - torch on demand
-    from node.pipeline.assess import Pipeline  # noqa: PLC0415
+    from node.service.activation import ROLES, chosen, load  # noqa: PLC0415
 
-    try:
-        pipeline = Pipeline.load(settings.model)
-    except ModelsError as error:
-        yield Check("model", "failed", str(error))
-        return
-    bundle = pipeline.bundle
-    yield Check(
-        "model",
-        "warning" if bundle.simulated else "ok",
-        f"bundle {bundle.name} {bundle.version} ({bundle.sha256[:12]}) on {pipeline.device}"
-        + (": SIMULATED, NOT FOR DIAGNOSIS" if bundle.simulated else ""),
-    )
+    database = open_engine(settings.database_url)
+    schema.upgrade(database)
+    with read_only(database) as connection:
+        choices = {role: chosen(connection, role, settings.model) for role in ROLES}
+    database.dispose()
+    for role, choice in choices.items():
+        if not choice.bundle:
+            continue
+        name = "model" if role == "serving" else "model shadow"
+        try:
+            pipeline = load(choice, settings.model)
+        except (CrdlError, ModelsError) as error:
+            yield Check(name, "failed", str(error))
+            continue
+        bundle = pipeline.bundle
+        by = f", activated by {choice.activated_by}" if choice.activated_by else ""
+        yield Check(
+            name,
+            "warning" if bundle.simulated else "ok",
+            f"bundle {bundle.name} {bundle.version} ({bundle.sha256[:12]}) on {pipeline.device}{by}"
+            + (": SIMULATED, NOT FOR DIAGNOSIS" if bundle.simulated else ""),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -148,14 +149,11 @@ def agreement(serving: str, shadow: str, pairs: Sequence[PairOfAnswers]) -> Comp
 
 
 def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """Return (observed - chance) / (1 - chance) agreement; None where chance alone is 1."""
+    """Return Cohen's kappa; None where there is no pair, or both always say the same class."""
+    from models.study.statistics.agreement import cross_table, kappa  # noqa: PLC0415 - on demand
+
     if not pairs:
         return None
-    count = len(pairs)
-    observed = sum(one == other for one, other in pairs) / count
-    values = {value for pair in pairs for value in pair}
-    chance = sum(
-        sum(one == value for one, _ in pairs) * sum(other == value for _, other in pairs)
-        for value in values
-    ) / (count * count)
-    return None if chance == 1 else (observed - chance) / (1 - chance)
+    first, second = zip(*pairs, strict=True)
+    found = kappa(cross_table(first, second)).value
+    return None if math.isnan(found) else found

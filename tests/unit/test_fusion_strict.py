@@ -9,7 +9,7 @@ from models.fusion.calibration import sigmoid
 from models.fusion.classifiers import fit_calibrated, fit_novelty
 from models.fusion.errors import FusionError
 from models.fusion.folds import patient_numbers
-from models.fusion.frozen import FrozenFusion, FrozenSvm, influences
+from models.fusion.frozen import FrozenFusion, FrozenSvm
 from models.fusion.late_fusion import fit_late_fusion
 from models.fusion.strict import TrainedModel, train_strict
 from models.fusion.table import FeatureTable
@@ -120,23 +120,6 @@ def test_a_late_fusion_learns_from_held_out_probabilities_only() -> None:
     expected = np.stack([sigmoid(member.held_out) for member in members], axis=1)
     np.testing.assert_allclose(fusion.head.mean, expected.mean(axis=0), rtol=1e-12)
     assert set(fusion.names) <= {*RADIOMICS, *DEEP}
-
-
-def test_influences_are_the_change_of_log_odds_at_the_training_mean(
-    the_models: dict[str, TrainedModel],
-) -> None:
-    for name in ("PreCRDL", "PostCRDL"):
-        model = the_models[name].frozen
-        case = TABLE.columns(model.names)[4]
-        ranked = influences(model, case, count=3)
-        assert len(ranked) == 3
-        sizes = [abs(change) for _, change in ranked]
-        assert sizes == sorted(sizes, reverse=True)
-        feature, change = ranked[0]
-        averaged = case.copy()
-        averaged[model.names.index(feature)] = model.reference[model.names.index(feature)]
-        expected = model.logit(case[None])[0] - model.logit(averaged[None])[0]
-        assert change == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_novelty_cutoff_holds_almost_all_training_cases_and_no_stranger(
