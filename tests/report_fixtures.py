@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,12 @@ from node.case import (
     Evidence,
     Finding,
     FrameReference,
+    Reading,
     Refusal,
     SemanticFinding,
 )
 from node.config import ReportSettings
-from node.report import ReportedBundle, ReportRequest
+from node.report import PriorAssessment, ReportedBundle, ReportRequest
 
 ROWS, COLUMNS = 300, 400
 STUDY = "2.25.1001"
@@ -168,6 +169,36 @@ def a_result(image: Dataset, number: int = 1, *, refused: bool = False) -> CaseR
     )
     finding = a_refusal(name) if refused else a_finding(name)
     return CaseResult(case, finding, evidence)
+
+
+def a_read_result(image: Dataset, number: int = 1) -> CaseResult:
+    """Give a result whose morphology a named person read."""
+    result = a_result(image, number)
+    reading = Reading("2.25.9", "Leserin^Anna", "2025-09-09T10:00:00", {"morphology": "irregular"})
+    return replace(result, case=replace(result.case, reading=reading))
+
+
+ABSTAINED = (
+    "Both classes are possible at a tolerated error of 10 %; the score is too close to call."
+)
+
+
+def an_abstention(image: Dataset, number: int = 1) -> CaseResult:
+    """Give a result with a probability and no class."""
+    result = a_result(image, number)
+    return replace(
+        result,
+        finding=replace(result.finding, malignancy=None),
+        evidence=replace(result.evidence, abstention=ABSTAINED),
+    )
+
+
+def a_prior(**changes: object) -> PriorAssessment:
+    """Give an earlier assessment of lesion 1 by the same bundle."""
+    prior = PriorAssessment(
+        date(2025, 1, 2), 0.34, 21.0, "2.25.771", "simulated", "1.0.0", "2.25.3001"
+    )
+    return replace(prior, **changes)
 
 
 def a_request(

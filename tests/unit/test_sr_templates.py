@@ -4,6 +4,7 @@ import importlib
 import json
 import pkgutil
 import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
@@ -137,6 +138,15 @@ def test_every_radiomics_feature_can_be_said_in_words() -> None:
             said = [influence_words(name) for name in names]
         assert not any("_" in words or re.search(r"[a-z][A-Z]", words) for words in said)
         assert len(set(said)) == len(names)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_language_names_every_feature_of_the_dictionary(language: str) -> None:
+    english = load_templates().tables["influences.toml"]
+    file = resources.files("sr_templates") / f"influences.{language}.toml"
+    own = tomllib.loads(file.read_text("utf-8"))
+    for section in ("clinical", "image", "class", "feature"):
+        assert own[section].keys() == english[section].keys(), section
 
 
 @pytest.mark.parametrize(
