@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -187,6 +188,7 @@ def test_a_viewers_reading_changes_the_report_as_it_should(a_site: Site) -> None
     assert reference.ReferencedSOPInstanceUID == uids[0]
     text = str(second)
     assert "Read by a person" in text
+    assert "Doe" in text
     assert "Read by a person" not in str(archived[uids[0]])
 
 
@@ -219,3 +221,15 @@ def test_pathology_comes_in_over_mllp_http_and_as_a_table(a_site: Site, tmp_path
     assert cases["nobody"] == ""
     assert cases[patient].endswith("#1")
     assert [outcome["malignant"] for outcome in kept] == [False, True, True]
+
+
+def test_the_node_is_watched_with_what_came_back(a_site: Site, tmp_path: Path) -> None:
+    done = a_site.node.crdl("models", "monitor", "--json", "--out", str(tmp_path))
+    seen = json.loads(done.stdout)
+    assert seen == json.loads((tmp_path / "monitor.json").read_text())
+    assert (tmp_path / "monitor.png").exists()
+    assert seen["bundle"]["name"] == "simulated"
+    assert (seen["cases"], seen["with_outcome"]["numerator"]) == (1, 1)
+    assert seen["outcomes_by_kind"] == {"pathology": 1}
+    assert seen["auc"] is None
+    assert any("one class" in note for note in seen["notes"])
