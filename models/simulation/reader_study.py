@@ -58,9 +58,33 @@ def aided_suspicion(case: SimulatedCase, reader: int, probability: float) -> flo
     Raises:
         SimulationError: if there is no such reader or `probability` is not within 0-1.
     """
+    return with_model(unaided_suspicion(case, reader), reader, probability)
+
+
+def with_model(suspicion: float, reader: int, probability: float, threshold: float = 0.5) -> float:
+    """What a reader thinks who had a suspicion and then sees the model.
+
+    Args:
+        suspicion: the reader's own probability of malignancy.
+        reader: 1 or 2.
+        probability: the model's probability of malignancy.
+        threshold: the model's operating point, which the reader sees beside the probability: a
+            model that is at its threshold moves nobody across 0.5.
+
+    Returns:
+        Probability 0-1, a weighted mean of the two log-odds.
+
+    Raises:
+        SimulationError: if there is no such reader, or a number is no probability.
+    """
+    trust = design("diagnosis")["trust_in_model"]
+    if not 1 <= reader <= len(trust):
+        raise SimulationError(f"there are readers 1 to {len(trust)}, not {reader}")
     if not 0 <= probability <= 1:
         raise SimulationError(f"a probability lies within 0 and 1, not {probability}")
-    own = logit(unaided_suspicion(case, reader))
-    trust = design("diagnosis")["trust_in_model"][reader - 1]
-    model = logit(np.clip(probability, 0.001, 0.999))
-    return float(expit((1 - trust) * own + trust * model))
+    if not (0 <= suspicion <= 1 and 0 < threshold < 1):
+        raise SimulationError("a suspicion and a threshold lie within 0 and 1")
+    own = logit(np.clip(suspicion, 1e-6, 1 - 1e-6))
+    model = logit(np.clip(probability, 0.001, 0.999)) - logit(threshold)
+    weight = trust[reader - 1]
+    return float(expit((1 - weight) * own + weight * model))
