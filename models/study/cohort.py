@@ -4,7 +4,8 @@ Columns: `id`, `label` (1 malignant), `grey` (the B-mode image) and `reader1_seg
 required, paths relative to the table. Optional: `patient`, `site`, `cohort` (`training` or
 `external`), `vendor`, `colour` (the Doppler image), `age` and `sex` (used where the header is
 silent), `reader1_morphology`, `reader1_boundary`, `reader1_echo`, `reader1_flow` (0 or 1, the
-reading that thresholds are learned from), and `reader2_seg` (for agreement between readers).
+reading that thresholds are learned from), and `reader2_seg` (for agreement between readers). A
+row whose column `exclusion` says why it was left out of the study is passed over.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def read_cohort(folder: Path) -> tuple[CohortCase, ...]:
     absent = [name for name in _REQUIRED if name not in rows[0]]
     if absent:
         raise CohortError(f"{folder / TABLE} has no column {absent[0]!r}")
-    cases = tuple(_case(row, folder) for row in rows)
+    eligible = [row for row in rows if not (row.get("exclusion") or "").strip()]
+    cases = tuple(_case(row, folder) for row in eligible)
     if len({case.id for case in cases}) != len(cases):
         raise CohortError(f"{folder / TABLE} names a case twice")
     shared = {c.patient for c in cases if c.cohort == "training"} & {
