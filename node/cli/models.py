@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from node.audit import schema
 from node.audit.seal import Sealer
 from node.audit.trail import Trail
+from node.cli import study
 from node.cli.monitor import monitor
 from node.cli.output import ConfigOption, JsonOption, print_json, print_rows, progress_bar
 from node.config import load_settings
@@ -33,6 +34,7 @@ ShadowOption = Annotated[
 EVALUATION_COLUMNS = ("model", "cases", "auc", "sensitivity", "specificity", "flagged as novel")
 
 app = typer.Typer(help="Bundles: what answers, what it rests on, and training your own.")
+app.command("study")(study.study)
 app.command()(monitor)
 
 
