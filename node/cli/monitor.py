@@ -38,6 +38,7 @@ def monitor(
     as_json: JsonOption = False,
 ) -> None:
     """Watch the serving bundle: rolling AUC, calibration, drift of inputs, refusals."""
+    start = _since(since)
     from models.study.monitor import monitor as judge  # noqa: PLC0415 - statsmodels on demand
     from node.jobs.monitoring import monitored_cases  # noqa: PLC0415
 
@@ -45,7 +46,7 @@ def monitor(
     database = open_engine(settings.database_url)
     schema.upgrade(database)
     kinds = ("pathology",) if pathology_only else ("pathology", "verified-sr")
-    sha256, cases = monitored_cases(database, _since(since), bundle, kinds)
+    sha256, cases = monitored_cases(database, start, bundle, kinds)
     name, reference = _reference(sha256, [settings.model.bundle, *_activated(database)])
     judged = judge(cases, reference)
     if not reference and cases:
