@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.study.report.derived import csv_tables
 from models.study.report.errors import ReportError
-from models.study.report.figures import draw_all
+from models.study.report.figures import draw_all, standalone
 from models.study.report.html import render_html
 from models.study.report.pdf import render_pdf
 from models.study.report.view import View
@@ -51,7 +51,7 @@ def _write(result: StudyResult, out: Path) -> tuple[Path, ...]:
     written = [page]
     for drawing in drawings.values():
         vector, raster = figures / f"{drawing.name}.svg", figures / f"{drawing.name}.png"
-        vector.write_text(drawing.svg, encoding="utf-8", newline="\n")
+        vector.write_text(standalone(drawing), encoding="utf-8", newline="\n")
         raster.write_bytes(drawing.png)
         written += [vector, raster]
     tables = [table for table in csv_tables(view) if table.name not in _NOT_AS_CSV]

@@ -8,11 +8,11 @@ from models.study.report.figures.features import importance_figure, learning_fig
 from models.study.report.figures.flowchart import flowchart_figure
 from models.study.report.figures.forest import forest_figure, gap_figure
 from models.study.report.figures.roc import readers_figure, roc_figure
-from models.study.report.figures.style import Drawing, inline
+from models.study.report.figures.style import Drawing, inline, standalone
 from models.study.report.figures.workflow import workflow_figure
 from models.study.report.view import View
 
-__all__ = ["Drawing", "draw_all", "inline"]
+__all__ = ["Drawing", "draw_all", "inline", "standalone"]
 
 
 def draw_all(view: View) -> dict[str, Drawing]:

@@ -21,7 +21,8 @@ def calibration_figure(view: View) -> Drawing:
     models = view.models
     columns = min(_COLUMNS, len(models))
     rows = math.ceil(len(models) / columns)
-    with canvas("calibration", 2.5 * rows) as figure:
+    with canvas("calibration", 2.56 * rows) as figure:
+        figure.get_layout_engine().set(h_pad=0.07)  # type: ignore[union-attr,call-arg]
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
         for axes, model in zip(panels, models, strict=False):
             _panel(axes, view, model)

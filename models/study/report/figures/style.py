@@ -21,7 +21,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from models.study.report.typeface import FAMILY, font_paths
+from models.study.report.typeface import FAMILY, font_css, font_paths
 
 INK, QUIET, RULE, WASH = "#1a1a1a", "#5c5c5c", "#c9c9c9", "#f3f3f1"
 ALERT = "#D55E00"
@@ -109,6 +109,8 @@ def canvas(name: str, height: float, width: float = WIDTH) -> Iterator[Canvas]:
 def finish(figure: Canvas, name: str, caption: str, alt: str) -> Drawing:
     """Write a figure as SVG and PNG, the same bytes each time (no date, fixed ids)."""
     svg, png = io.StringIO(), io.BytesIO()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not again for each file
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
     return Drawing(name, caption, alt, svg.getvalue(), png.getvalue())
@@ -172,6 +174,12 @@ def inline(drawing: Drawing) -> str:
         f'{view.group()} role="img" aria-labelledby="{mark}alt">'
         f'<title id="{mark}alt">{_escaped(drawing.alt)}</title>{rest.strip()}'
     )
+
+
+def standalone(drawing: Drawing) -> str:
+    """Return the SVG as a file of its own, with the letters in it."""
+    head, rest = drawing.svg.split("<metadata>", 1)
+    return f"{head}<style>{font_css()}</style>\n <metadata>{rest}"
 
 
 def _escaped(text: str) -> str:
