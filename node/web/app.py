@@ -20,6 +20,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from node.blobs import BlobStore
 from node.config import Settings
 from node.errors import ConfigurationError
+from node.web.archive.held import Holdings
+from node.web.archive.qido import qido_router
+from node.web.archive.wado import wado_router
 from node.web.dicomweb import Store, stow_router
 from node.web.job_list import latest_jobs
 from node.web.metrics import exposition
@@ -60,6 +63,9 @@ def create_app(
     hosts = sorted({settings.web.host, "localhost", "127.0.0.1"})
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     app.include_router(stow_router(store))
+    holdings = Holdings(engine, blobs)
+    app.include_router(qido_router(holdings))
+    app.include_router(wado_router(holdings))
 
     @app.middleware("http")
     async def protect(request: Request, proceed: RequestResponseEndpoint) -> Response:
