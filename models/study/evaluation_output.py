@@ -76,8 +76,8 @@ def as_rows(found: Evaluation) -> list[dict[str, str]]:
     return rows
 
 
-def write_evaluation(found: Evaluation, out: Path) -> tuple[Path, ...]:
-    """Write both files; equal evaluations give equal bytes."""
+def write_evaluation(found: Evaluation, out: Path) -> tuple[Path, Path]:
+    """Write both files, the scores first; equal evaluations give equal bytes."""
     out.mkdir(parents=True, exist_ok=True)
     scores, summary = out / SCORES, out / EVALUATION
     with scores.open("w", newline="", encoding="utf-8") as handle:

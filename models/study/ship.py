@@ -10,6 +10,7 @@ so that only the study is repeated; `--cases N` makes a small trial of the whole
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -25,14 +26,21 @@ from models.features.deep import DeepSettings
 from models.fusion.settings import FusionSettings
 from models.imaging.preparation import ImagingSettings
 from models.simulation import write_cohort
+from models.simulation.reader_calls import write_reader_calls
 from models.study.card import Origin
+from models.study.command import StudyFiles, write_study
+from models.study.evaluate import evaluate_cohort
+from models.study.evaluation_output import write_evaluation
 from models.study.pretraining import simulated_samples
+from models.study.run import StudyOptions
 from models.study.train import train_bundle
 
 PRETRAINING_CASES, PRETRAINING_SEED = 1000, 70001
 STUDY_CASES, STUDY_SEED = 594, 516078
 TRAINING_SEED = 1
 VERSION = "2"
+STUDY_TITLE = "CRDL on a simulated cohort"
+SHIPPED_FILES = ("report.html", "manifest.json", "cost.json")
 
 Progress = Callable[[int, int], None]
 
@@ -105,6 +113,54 @@ def ship(
     )
 
 
+def ship_study(
+    out: Path,
+    work: Path,
+    bundle: Path,
+    backbone: Path,
+    jobs: int,
+    report: Callable[[str], Progress],
+    trial: Trial | None = None,
+) -> Path:
+    """Run the whole study on the cohort of the work folder and keep what is worth shipping.
+
+    Args:
+        out: Folder that gets report.html, manifest.json, cost.json and tables/.
+        work: Where `ship` left the cohort; the whole study, PDF and figures too, stays in
+            `study` there.
+        bundle: Of `ship`; it aids the simulated readers.
+        backbone: Weights that the bundle was trained with.
+        jobs: Processes, 0 for one a core.
+        report: As `ship`.
+        trial: As `ship`; a small one draws no learning curve.
+    """
+    trial = trial or Trial()
+    whole = work / "study"
+    options = StudyOptions(
+        title=STUDY_TITLE,
+        mode="both",
+        seed=TRAINING_SEED,
+        jobs=jobs,
+        learning_curve=trial.cases == STUDY_CASES,
+        importance=True,
+        fusion=trial.fusion or FusionSettings(),
+    )
+    cohort = work / "cohort"
+    scores, _ = write_evaluation(evaluate_cohort(bundle, cohort, jobs=jobs), work / "evaluation")
+    readers = work / "readers.csv"
+    write_reader_calls(cohort, scores, readers)
+    files = StudyFiles(cohort=cohort, backbone=backbone, readers=readers)
+    written = write_study(files, options, whole, report("the study"))
+    for warning in written.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in SHIPPED_FILES:
+        shutil.copyfile(whole / name, out / name)
+    shutil.rmtree(out / "tables", ignore_errors=True)
+    shutil.copytree(whole / "tables", out / "tables")
+    return out
+
+
 def _samples(work: Path, jobs: int, progress: Progress) -> Samples:
     kept = work / "samples.npz"
     if kept.is_file():
@@ -148,10 +204,18 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=STUDY_CASES, help="of the study cohort")
     parser.add_argument("--backbone", type=Path, help="weights to use instead of pretraining")
     parser.add_argument("--study", type=Path, help="folder for the study's report")
+    parser.add_argument("--only-study", action="store_true", help="with --study: leave the bundle")
     chosen = parser.parse_args()
     trial = Trial(chosen.cases, chosen.backbone)
-    folder = ship(chosen.out, chosen.work, chosen.jobs, _reporter, trial)
-    sys.stdout.write(f"{folder}\n")
+    if not (chosen.study and chosen.only_study):
+        folder = ship(chosen.out, chosen.work, chosen.jobs, _reporter, trial)
+        sys.stdout.write(f"{folder}\n")
+    if chosen.study:
+        weights = chosen.backbone or chosen.work / "backbone.safetensors"
+        written = ship_study(
+            chosen.study, chosen.work, chosen.out, weights, chosen.jobs, _reporter, trial
+        )
+        sys.stdout.write(f"{written}\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """From a simulated cohort on disk to a bundle that scores as the served node would."""
 
 import csv
+import hashlib
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +20,11 @@ from models.features.semantic import SemanticThresholds
 from models.fusion.calibration import sigmoid
 from models.simulation import write_cohort
 from models.study import ship
-from models.study.agreement import agreement_by_family, icc_a1
+from models.study.agreement import agreement_by_family
 from models.study.cohort import CohortError, read_cohort
+from models.study.evaluate import evaluate_cohort
 from models.study.features import feature_table, measure_cohort
+from models.study.statistics.agreement import icc_a1
 from models.study.train import train_bundle
 from tests.fusion_fixtures import QUICK, make_table
 
@@ -52,6 +56,24 @@ def a_trained_bundle(
     return train_bundle(
         a_cohort, out, name="tiny", backbone=a_backbone, fusion=QUICK, created=WHEN, jobs=2
     )
+
+
+def read_rows(cohort: Path) -> list[dict[str, str]]:
+    """The rows of a cohort's table, with paths that hold everywhere."""
+    with (cohort / "clinical.csv").open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        for column in ("grey", "colour", "reader1_seg", "reader2_seg"):
+            row[column] = row[column] and str(cohort / row[column])
+    return rows
+
+
+def write_rows(cohort: Path, rows: list[dict[str, str]]) -> None:
+    """Write a cohort's table."""
+    with (cohort / "clinical.csv").open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def test_a_bundle_is_trained_from_dicom(a_trained_bundle: Path) -> None:
@@ -107,17 +129,67 @@ def test_a_second_run_resumes_from_the_cache_and_writes_the_same_bytes(
     assert Bundle.load(again).sha256 == Bundle.load(a_trained_bundle).sha256
 
 
-def test_a_damaged_case_is_left_out_by_name(a_cohort: Path, tmp_path: Path) -> None:
-    with (a_cohort / "clinical.csv").open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))[:2]
+def test_a_bundle_names_what_it_was_trained_from(a_trained_bundle: Path, a_cohort: Path) -> None:
+    description = Bundle.load(a_trained_bundle).description
+    table = hashlib.sha256((a_cohort / "clinical.csv").read_bytes()).hexdigest()
+    assert description.inputs["table"] == table
+    assert description.inputs["feature_settings"] == description.settings_sha256
+    cases = read_cohort(a_cohort)
+    files = {path for case in cases for path in (case.grey, case.colour, case.seg, case.second_seg)}
+    assert description.inputs["dicom_files"] == len(files - {None})
+    for entry in description.models:
+        low, high = entry.intervals["auc"]
+        assert low <= entry.auc <= high
+        assert entry.influence
+        assert [share for _, share in entry.influence] == sorted(
+            (share for _, share in entry.influence), reverse=True
+        )
+
+
+def test_a_bundle_recognises_the_images_it_was_trained_on(
+    a_trained_bundle: Path, a_cohort: Path, tmp_path: Path
+) -> None:
+    kept = a_cohort / ".features"
+    external = evaluate_cohort(a_trained_bundle, a_cohort, cache_folder=kept, jobs=1)
+    assert len(external.cases) == 4
+    assert external.overlap == ()
+    assert not any("training-overlap" in warning for warning in external.warnings)
+
+    rows = read_rows(a_cohort)
     for row in rows:
-        for column in ("grey", "colour", "reader1_seg", "reader2_seg"):
-            row[column] = str(a_cohort / row[column])
+        row["cohort"] = "training"
+    write_rows(tmp_path, rows)
+    everybody = evaluate_cohort(a_trained_bundle, tmp_path, cache_folder=kept, jobs=1)
+    assert len(everybody.cases) == CASES
+    assert len(everybody.overlap) == 26
+    assert everybody.warnings[0].startswith("training-overlap: ")
+    assert {one.group for one in everybody.strata} >= {"as served", "vendor", "sex", "age", "size"}
+
+
+def test_the_card_says_what_a_reader_must_know(a_trained_bundle: Path) -> None:
+    card = Bundle.load(a_trained_bundle).card
+    headings = [line.removeprefix("## ") for line in card.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "Intended use",
+        "Data",
+        "Models",
+        "Subgroups",
+        "Abstention",
+        "Out of distribution",
+        "Influential features",
+        "Method",
+        "Agreement",
+        "Limits",
+        "Inputs",
+        "Repeat",
+    ]
+    assert "without a guarantee" in card
+
+
+def test_a_damaged_case_is_left_out_by_name(a_cohort: Path, tmp_path: Path) -> None:
+    rows = read_rows(a_cohort)[:2]
     rows[1]["reader1_seg"] = rows[0]["reader1_seg"]
-    with (tmp_path / "clinical.csv").open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(tmp_path, rows)
     measured, excluded = measure_cohort(read_cohort(tmp_path), FeatureSettings(), None)
     assert [row.case.id for row in measured] == [rows[0]["id"]]
     assert [row.id for row in excluded] == [rows[1]["id"]]
@@ -184,3 +256,26 @@ def test_the_pretraining_cohort_is_kept_and_its_card_names_the_seed(
 
 def test_the_pretraining_cohort_is_not_the_study_cohort() -> None:
     assert ship.PRETRAINING_SEED != ship.STUDY_SEED
+
+
+def test_the_shipped_bundle_and_its_study_are_made_by_one_command_on_any_number_of_cases(
+    a_cohort: Path, a_backbone: Path, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "cohort").symlink_to(a_cohort)  # simulated and measured before: both are skipped
+    trial = ship.Trial(CASES, a_backbone, QUICK)
+    stages: list[str] = []
+
+    def report(stage: str) -> ship.Progress:
+        stages.append(stage)
+        return lambda done, of: None
+
+    bundle = Bundle.load(ship.ship(tmp_path / "simulated", work, 1, report, trial))
+    assert stages == ["measuring and training"]
+    assert f"{CASES} simulated cases" in bundle.card
+    folder = ship.ship_study(tmp_path / "study", work, bundle.folder, a_backbone, 1, report, trial)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert "PreClinicRad" in manifest["models"]
+    assert (folder / "report.html").stat().st_size < 1.5 * (1 << 20)
+    assert list((folder / "tables").glob("*.csv"))
