@@ -14,6 +14,7 @@ from sqlalchemy import select
 from node.audit.tables import Instance, LedgerReading, Outcome
 from node.case import Case, InstanceHeader
 from node.jobs.admin import show_job
+from node.jobs.outcomes import OutcomeSaid, keep_outcomes
 from sr_templates.readings import LesionRead, ReportRead
 from tests.factories import STUDY, a_seg, a_segment, an_image
 from tests.jobs_fixtures import DATABASES, Node, a_database, a_node
@@ -258,3 +259,29 @@ def test_our_class_verified_agrees_and_says_nothing_of_the_truth(a_running_node:
     sends(a_running_node, a_report(a_running_node, lesion, verified=True))
     case = f"{a_running_node.uid(SEG)}#1"
     assert outcomes(a_running_node) == [("verified-sr", None, True, case)]
+
+
+def test_pathology_finds_the_case_of_its_accession_number(a_running_node: Node) -> None:
+    accession = f"A{a_running_node.study}"
+    a_running_node.receive(
+        an_image(GREY, accession_number=accession), a_tracked_seg(accession_number=accession)
+    )
+    a_running_node.settles("done")
+    said = OutcomeSaid("pathology", accession, malignant=True, accession_number=accession)
+    trail = a_running_node.trail
+    (first,) = keep_outcomes(a_running_node.database, trail, [said])
+    (again,) = keep_outcomes(a_running_node.database, trail, [said])
+    (other,) = keep_outcomes(a_running_node.database, trail, [replace(said, malignant=False)])
+    case = f"{a_running_node.uid(SEG)}#1"
+    assert [one.standing for one in (first, again, other)] == ["new", "known", "changed"]
+    assert {one.case_name for one in (first, again, other)} == {case}
+    assert outcomes(a_running_node) == [("pathology", False, None, case)]
+    assert events(a_running_node) == ["outcome", "outcome-corrected"]
+
+
+def test_an_outcome_of_nobody_known_is_kept(a_running_node: Node) -> None:
+    study = a_running_node.study
+    said = OutcomeSaid("pathology", study, malignant=True, study_instance_uid=study)
+    (kept,) = keep_outcomes(a_running_node.database, a_running_node.trail, [said])
+    assert (kept.standing, kept.case_name) == ("new", "")
+    assert outcomes(a_running_node) == [("pathology", True, None, "")]
