@@ -68,7 +68,8 @@ def pairing_stage(settings: Settings) -> Callable[[PairingQuestion], Pairing]:
         seg = gate.admit_segments(question.seg)
         if question.seg.segments and not seg.segments:
             return Pairing("ineligible", reason="segments: none can be a soft-tissue mass")
-        pairing = decide(replace(question, seg=seg), settings.pairing)
+        siblings = [gate.admit_segments(sibling) for sibling in question.siblings]
+        pairing = decide(replace(question, seg=seg, siblings=siblings), settings.pairing)
         return gate.judge(pairing, question.images)
 
     return pair
