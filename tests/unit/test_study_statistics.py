@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pingouin
 import pytest
+import statsmodels.api as sm
 from dcurves import dca
 from MLstatkit import Delong_test
 from numpy.testing import assert_allclose
@@ -299,6 +300,29 @@ def test_calibrated_probabilities_have_slope_one_and_intercept_zero() -> None:
     overconfident = calibration(1 / (1 + np.exp(-2 * np.log(scores / (1 - scores)))), labels)
     assert overconfident.slope.value == pytest.approx(0.5, abs=0.05)
     assert overconfident.ici > found.ici
+
+
+def test_calibration_equals_a_logistic_model_of_statsmodels() -> None:
+    labels, scores, _ = a_cohort(12, 200, ties=False)
+    log_odds, family = np.log(scores / (1 - scores)), sm.families.Binomial()
+    slope = sm.GLM(labels, sm.add_constant(log_odds), family=family).fit()
+    large = sm.GLM(labels, np.ones((200, 1)), family=family, offset=log_odds).fit()
+    found = calibration(scores, labels)
+    assert found.slope.interval is not None
+    assert found.intercept.interval is not None
+    assert_allclose(found.slope.value, slope.params[1], rtol=1e-9)
+    assert_allclose(found.slope.interval, slope.conf_int()[1], rtol=1e-9)
+    assert_allclose(found.intercept.value, large.params[0], rtol=1e-7)
+    assert_allclose(found.intercept.interval, large.conf_int()[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]])
+@pytest.mark.filterwarnings("error")
+def test_probabilities_of_zero_and_one_are_judged(labels: list[int]) -> None:
+    found = calibration(np.array([0.0, 0, 1, 1]), np.array(labels))
+    assert np.isfinite(found.intercept.value)
+    assert found.brier == np.mean(np.array([0, 0, 1, 1]) != labels)
+    assert 0 <= found.ici <= 1
 
 
 def test_perfect_separation_is_said_and_not_fitted() -> None:
