@@ -40,10 +40,12 @@ class Templates:
         language: Two letters, as in `[report] language`.
         tables: By the name of the English file: codes.toml, features.toml, refusals.toml,
             wording.toml, influences.toml.
+        folder: The site's own, if any.
     """
 
     language: str
     tables: Mapping[str, Table]
+    folder: Path | None = None
 
 
 @cache
@@ -67,7 +69,7 @@ def load_templates(language: str = ENGLISH, folder: Path | None = None) -> Templ
         if language != ENGLISH:
             names.append(f"{stem}.{language}.toml")
         tables[f"{stem}.toml"] = _layered(names, folder)
-    return Templates(language, tables)
+    return Templates(language, tables, folder)
 
 
 def languages(folder: Path | None = None) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -9,6 +11,9 @@ from typing import Final
 
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
+
+from sr_templates.templates import current, load_templates, using
+from sr_templates.wording import banner
 
 _FACES: Final = {"regular": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
 _ELLIPSIS: Final = "…"
@@ -24,6 +29,19 @@ def font(size: int, face: str = "regular") -> ImageFont.FreeTypeFont:
 def printable(text: str) -> bool:
     """Say whether the type has a glyph for every character."""
     return all(ord(character) in _glyphs() for character in text)
+
+
+@contextmanager
+def printable_words() -> Iterator[None]:
+    """Draw in English where the type lacks the letters of the report's language.
+
+    A warning in empty boxes warns nobody; the SR itself is in the configured language all the same.
+    """
+    if printable(banner(simulated=True)):
+        yield
+        return
+    with using(load_templates(folder=current().folder)):
+        yield
 
 
 def shortened(text: str, width: float, type_: ImageFont.FreeTypeFont) -> str:

@@ -262,6 +262,19 @@ def test_a_folder_that_is_not_there_is_a_configuration_error(tmp_path: Path) -> 
         load_settings(report={"templates": tmp_path / "absent"})
 
 
+def test_a_picture_is_drawn_in_english_where_the_type_lacks_the_letters() -> None:
+    result = a_result(an_image())
+    request = a_request(results=(replace(result, case=replace(result.case, label="")),))
+    drawn = {}
+    for language in ("en", "de", "zh"):
+        settings = ReportSettings(language=language)
+        written = build_report(replace(request, settings=settings))[1]
+        drawn[language] = dcmread(BytesIO(written.data))
+    assert drawn["zh"].PixelData == drawn["en"].PixelData
+    assert drawn["zh"].SeriesDescription.startswith("模拟模型")
+    assert drawn["de"].PixelData != drawn["en"].PixelData
+
+
 def test_a_set_of_templates_holds_only_as_long_as_it_is_in_use() -> None:
     with using(load_templates("de")):
         assert say("class", "benign") == "benigne"

@@ -16,6 +16,7 @@ from node.report.companions.references import (
     image_of,
     instance_item,
 )
+from node.report.fonts import printable_words
 from node.report.header import patient_and_study
 from node.report.request import ReportRequest
 from node.report.translate import report_values
@@ -48,7 +49,8 @@ def encapsulated_pdf(request: ReportRequest) -> Iterator[Dataset]:
             if "ReferencedFrameNumber" in item:
                 del item.ReferencedFrameNumber
     dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
-    document = draw_pdf(_heading(request, dataset), _lesions(request), request.when)
+    with printable_words():
+        document = draw_pdf(_heading(request, dataset), _lesions(request), request.when)
     dataset.EncapsulatedDocumentLength = len(document)
     dataset.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
     yield dataset

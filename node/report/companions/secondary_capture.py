@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from node.report.fonts import printable_words
 from node.report.header import add_series, patient_and_study
 from node.report.request import ReportRequest
 from node.report.summary import SIZE, SummaryPage, draw_summary
@@ -69,7 +70,8 @@ def _secondary_capture(request: ReportRequest, lesion: LesionValues, page: Summa
     clean = source is None or image.get("BurnedInAnnotation") == "NO"
     dataset.BurnedInAnnotation = "NO" if clean else "YES"
     dataset.LossyImageCompression = "00"
-    _add_pixels(dataset, page)
+    with printable_words():
+        _add_pixels(dataset, page)
     return dataset
 
 
