@@ -43,8 +43,10 @@ from node.jobs.stages import (
     PairingQuestion,
     Parcel,
     Receipt,
+    Rejection,
     ReportObject,
     Stages,
+    Wish,
 )
 from node.pair.completeness import decide
 from sr_templates.readings import ReadingError, ReportRead
@@ -133,6 +135,13 @@ class Rooms:
         return [self.receipts(parcel, len(self.deliveries)) for parcel in parcels]
 
 
+def a_note(rejection: Rejection) -> ReportObject:
+    """A rejection note as small as it can be: it names what it rejects."""
+    named = " ".join((rejection.kind, *(one.sop_instance_uid for one in rejection.objects)))
+    uid = f"2.25.{int.from_bytes(sha256(named.encode()).digest()[:15])}"
+    return ReportObject("note", "1.2.840.10008.5.1.4.1.1.88.59", uid, "1.6", "1.7", named.encode())
+
+
 @dataclass
 class Node:
     """A database with the engine running on it; each test has a study of its own there."""
@@ -161,7 +170,8 @@ class Node:
             assess=self._assess,
             deliver=self._deliver,
             retry_after=lambda attempt, receipts: 0.01 if attempt < 3 else None,
-            destinations=destinations,
+            reject=a_note,
+            destinations=tuple(Wish(name) for name in destinations),
         )
 
     def _read(self, path: Path) -> ReportRead:

@@ -20,6 +20,7 @@ from node.cli import (
     jobs,
     models,
     outcomes,
+    reports,
     send,
     serve,
     simulate,
@@ -42,6 +43,7 @@ app.command("doctor")(doctor.doctor)
 app.command("simulate")(simulate.simulate)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(cases.app, name="cases")
+app.add_typer(reports.app, name="reports")
 app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(audit.app, name="audit")
 app.add_typer(models.app, name="models")

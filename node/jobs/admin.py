@@ -101,7 +101,7 @@ class Desk:
             run = job.run + 1
             undelivered = connection.scalars(
                 select(Delivery.destination).where(
-                    Delivery.job_id == job_id, Delivery.state != "proven"
+                    Delivery.job_id == job_id, Delivery.state.not_in(("proven", "withdrawn"))
                 )
             ).all()
             if undelivered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,9 @@ from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.engine import Engine as Database
 
 from node.audit.tables import (
-    Delivery,
     FindingRow,
     Installation,
     Instance,
-    Job,
     LedgerJob,
     Report,
 )
@@ -23,15 +21,16 @@ from node.audit.trail import Trail
 from node.blobs import Blob, BlobStore
 from node.case import Case, CaseResult, InstanceHeader
 from node.database import utc_now
-from node.jobs import shadowing, states
+from node.jobs import dispatching, shadowing, states, superseding
 from node.jobs.delivering import delivery
 from node.jobs.engine import Enqueuer
-from node.jobs.pairing import assessment, current_instance
+from node.jobs.pairing import assessment
+from node.jobs.priors import priors_of
 from node.jobs.retry import next_delay
 from node.jobs.stages import (
     Assessment,
     AssessmentRequest,
-    Predecessor,
+    Rejection,
     ReportObject,
     Stages,
     StoredInstance,
@@ -50,6 +49,11 @@ class Assessor:
     enqueuer: Enqueuer
     stages: Stages
     blobs: BlobStore
+
+    @property
+    def reject(self) -> Callable[[Rejection], ReportObject]:
+        """The stage that writes a rejection note."""
+        return self.stages.reject
 
     def __call__(self, job_id: int, run: int, attempt: int) -> None:
         """Assess one job and put its report on the way."""
@@ -81,8 +85,9 @@ class Assessor:
                 generation=job.generation,
                 cases=cases,
                 instances=self._instances(connection, job.seg_uid, cases),
-                predecessor=_predecessor(connection, job, cases),
+                predecessor=superseding.predecessor(connection, job),
                 when=job.created_at,
+                priors=priors_of(connection, job),
             )
 
     def _may_resume(self, connection: Connection, job: Row[Any]) -> bool:
@@ -157,15 +162,13 @@ class Assessor:
                         patient=job.patient_id,
                     )
             shadowing.keep(connection, self.trail, job, made)
-            ids = [
-                self._store_report(connection, job, thing, blob)
+            ids = {
+                thing.kind: self._store_report(connection, job, thing, blob)
                 for thing, blob in zip(made.objects, blobs, strict=True)
-            ]
-            if ids and self.stages.destinations:
-                states.change(connection, self.trail, job, "delivering")
-                self._dispatch(connection, job, ids)
-                return
+            }
             refused = all(result.finding.status == "refused" for result in made.results)
+            if ids and self._dispatch(connection, job, ids, refused=refused):
+                return
             reason = "" if ids else made.results[0].finding.refusal.text  # type: ignore[union-attr]
             states.change(connection, self.trail, job, "refused" if refused else "done", reason)
 
@@ -210,6 +213,7 @@ class Assessor:
                 "job": job.id,
                 "model": result.finding.model,
                 "out_of_distribution": evidence.out_of_distribution,
+                "prior_shift": evidence.prior_shift,
                 "inputs": dict(evidence.inputs),
             },
             study=job.study_instance_uid,
@@ -245,56 +249,17 @@ class Assessor:
         )
         return report_id
 
-    def _dispatch(self, connection: Connection, job: Row[Any], reports: Sequence[int]) -> None:
-        for destination in self.stages.destinations:
-            for report_id in reports:
-                connection.execute(
-                    insert(Delivery).values(
-                        report_id=report_id,
-                        job_id=job.id,
-                        destination=destination,
-                        state="pending",
-                        attempts=0,
-                        last_error="",
-                        updated_at=utc_now(),
-                    )
-                )
-            self.enqueuer.enqueue(connection, delivery(job.id, job.run, destination))
-
-
-def _predecessor(
-    connection: Connection, job: Row[Any], cases: Sequence[Case]
-) -> Predecessor | None:
-    """Find the SR that this one supersedes.
-
-    That is the one of an earlier generation, or of an earlier SEG of the same lesion (tracking
-    UID) by the same reader.
-    """
-    mine = {case.tracking_uid for case in cases if case.tracking_uid}
-    creator = _creator(connection, job.seg_uid)
-    reports = connection.execute(
-        select(Report.__table__, Job.seg_uid, Job.cases)
-        .join(Job, Job.id == Report.job_id)
-        .where(
-            Report.kind == "sr",
-            Report.study_instance_uid == job.study_instance_uid,
-            Report.job_id != job.id,
-        )
-        .order_by(Report.id.desc())
-    )
-    for report in reports:
-        theirs = {case["tracking_uid"] for case in report.cases["cases"]}
-        names = {creator, _creator(connection, report.seg_uid)} - {""}
-        if report.seg_uid == job.seg_uid or (mine & theirs and len(names) <= 1):
-            return Predecessor(
-                report.sop_class_uid,
-                report.sop_instance_uid,
-                report.series_instance_uid,
-                report.study_instance_uid,
-            )
-    return None
-
-
-def _creator(connection: Connection, seg_uid: str) -> str:
-    seg = current_instance(connection, seg_uid)
-    return "" if seg is None else str(seg.header["content_creator_name"])
+    def _dispatch(
+        self, connection: Connection, job: Row[Any], ids: dict[str, int], *, refused: bool
+    ) -> bool:
+        """Put the report on its way to whoever wants it; tell whether anybody does."""
+        wishes = [w for w in self.stages.destinations if w.refusals or not refused]
+        superseding.supersede(self, connection, job, wishes)
+        if not wishes:
+            return False
+        states.change(connection, self.trail, job, "delivering")
+        for wish in wishes:
+            wanted = [report_id for kind, report_id in ids.items() if wish.takes(kind)]
+            dispatching.put(connection, job.id, wish.name, wanted)
+            self.enqueuer.enqueue(connection, delivery(job.id, job.run, wish.name))
+        return True

@@ -15,6 +15,7 @@ from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.database import utc_now
 from node.jobs import states
+from node.jobs.dispatching import NOTES, OPEN, SUPERSEDING_NOTE, family
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.stages import Parcel, Receipt, Stages
 
@@ -80,6 +81,7 @@ class Deliverer:
                     Delivery.id,
                     Delivery.state,
                     Delivery.attempts,
+                    Report.kind,
                     Report.sop_class_uid,
                     Report.sop_instance_uid,
                     Report.study_instance_uid,
@@ -95,6 +97,8 @@ class Deliverer:
                 )
                 .order_by(Delivery.id)
             ).all()
+            # A rejection note waits until what it makes way for is proven.
+            rows = [row for row in rows if family(row.kind) not in NOTES] or rows
             connection.execute(
                 update(Delivery)
                 .where(Delivery.id.in_([row.id for row in rows]))
@@ -129,6 +133,8 @@ class Deliverer:
             if unproven and delay is not None:
                 again = delivery(job_id, run, destination, attempt + 1, delay)
                 self.enqueuer.enqueue(connection, again)
+            elif self._notes_follow(connection, job, destination):
+                self.enqueuer.enqueue(connection, delivery(job_id, run, destination, attempt + 1))
             self._close_job(connection, job)
 
     def _update(
@@ -155,11 +161,39 @@ class Deliverer:
             patient=job.patient_id,
         )
 
+    def _notes_follow(self, connection: Connection, job: Row[Any], destination: str) -> bool:
+        """Tell whether rejection notes are to be sent now that all else is settled.
+
+        Where the new report did not arrive, the old one is not rejected.
+        """
+        rows = connection.execute(
+            select(Delivery.id, Delivery.state, Report.kind)
+            .join(Report, Report.id == Delivery.report_id)
+            .where(Delivery.job_id == job.id, Delivery.destination == destination)
+        ).all()
+        settled = {row.state for row in rows if family(row.kind) not in NOTES}
+        waiting = [row for row in rows if family(row.kind) in NOTES and row.state in OPEN]
+        if settled & OPEN or not waiting:
+            return False
+        if "dead" in settled:
+            vain = [row.id for row in waiting if family(row.kind) == SUPERSEDING_NOTE]
+            connection.execute(
+                update(Delivery)
+                .where(Delivery.id.in_(vain))
+                .values(
+                    state="dead",
+                    last_error="the report that supersedes did not arrive",
+                    updated_at=utc_now(),
+                )
+            )
+            waiting = [row for row in waiting if row.id not in vain]
+        return bool(waiting)
+
     def _close_job(self, connection: Connection, job: Row[Any]) -> None:
         found = set(
             connection.scalars(select(Delivery.state).where(Delivery.job_id == job.id).distinct())
         )
-        if found & {"pending", "sent"}:
+        if found & OPEN:
             return
         if "dead" in found:
             states.change(connection, self.trail, job, "dead", "a destination was not reached")

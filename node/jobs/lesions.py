@@ -43,6 +43,16 @@ def same_reader(one: InstanceHeader, other: InstanceHeader) -> bool:
     return len(names) <= 1
 
 
+def supersedes(seg: InstanceHeader, earlier: InstanceHeader) -> bool:
+    """Tell whether a SEG is a later look at the lesions of an earlier one.
+
+    The same tracking UID means the same lesion; another reader's SEG stays independent.
+    """
+    mine = {segment.tracking_uid for segment in seg.segments if segment.tracking_uid}
+    theirs = {segment.tracking_uid for segment in earlier.segments}
+    return bool(mine & theirs) and same_reader(seg, earlier)
+
+
 def is_about(
     where: NamesALesion,
     case: Case,

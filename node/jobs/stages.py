@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from node.case import Case, CaseResult, Finding, FrameReference, InstanceHeader, Pairing
 
@@ -82,6 +82,26 @@ class Predecessor:
 
 
 @dataclass(frozen=True, slots=True)
+class Prior:
+    """What an earlier report of ours said about the patient, in another study.
+
+    Attributes:
+        tracking_uid: Of the lesion, "" where its SEG named none.
+        date: Of its study, ISO 8601; of the report where the study has none.
+        prior_shift: The prevalence that its probability was shifted to, if any.
+    """
+
+    sop_instance_uid: str
+    tracking_uid: str
+    date: str
+    probability: float
+    diameter_mm: float | None
+    bundle_name: str
+    bundle_version: str
+    prior_shift: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class AssessmentRequest:
     """One SEG instance and generation to assess and report.
 
@@ -89,6 +109,8 @@ class AssessmentRequest:
         installation_uid: Root of every UID that we derive.
         instances: The SEGs and images that the cases refer to, by SOP Instance UID.
         when: The content date and time of the report.
+        priors: Earlier reports of the patient, newest first; whether a report tells of them is
+            configured.
     """
 
     installation_uid: str
@@ -98,6 +120,7 @@ class AssessmentRequest:
     instances: Mapping[str, StoredInstance]
     predecessor: Predecessor | None
     when: datetime
+    priors: tuple[Prior, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +148,57 @@ class Assessment:
     objects: tuple[ReportObject, ...]
     shadow: tuple[Finding, ...] = ()
     shadow_failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedObject:
+    """One object that a destination should no longer show."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What a rejection note is made of (IHE RAD, Imaging Object Change Management).
+
+    Attributes:
+        kind: `superseded` or `withdrawn`; decides the title of the note.
+        report: The stored SR that is rejected.
+        objects: The SR and what was sent with it.
+        reason: In words.
+        installation_uid: Root of the UIDs that are derived.
+        when: Content date and time of the note.
+    """
+
+    kind: Literal["superseded", "withdrawn"]
+    report: Path
+    objects: tuple[RejectedObject, ...]
+    reason: str
+    installation_uid: str
+    when: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one destination wants of a report.
+
+    Attributes:
+        kinds: The companions that it gets beside the SR.
+        refusals: It gets reports in which every lesion was refused.
+        reject_superseded: It gets a rejection note for what a new report supersedes.
+    """
+
+    name: str
+    kinds: frozenset[str] = frozenset({"sc"})
+    refusals: bool = True
+    reject_superseded: bool = False
+
+    def takes(self, kind: str) -> bool:
+        """Tell whether it gets an object of a kind such as `sr`, `sc-1` or `gsps-2`."""
+        family = kind.partition("-")[0]
+        return family == "sr" or family in self.kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,4 +237,5 @@ class Stages:
     assess: Callable[[AssessmentRequest], Assessment]
     deliver: Callable[[str, Sequence[Parcel]], Sequence[Receipt]]
     retry_after: Callable[[int, Sequence[Receipt]], float | None]
-    destinations: tuple[str, ...]
+    reject: Callable[[Rejection], ReportObject]
+    destinations: tuple[Wish, ...]

@@ -13,15 +13,16 @@ from node.errors import JobError
 
 State = Literal["waiting", "queued", "running", "delivering", "done", "refused", "held", "dead"]
 
-#: What may follow what. `dead` and `refused` come back to life only by a person's retry.
+#: What may follow what. `dead` and `refused` come back to life only by a person's retry, and a
+#: finished job delivers again only when a person withdraws its report.
 FOLLOWERS: dict[State, frozenset[State]] = {
     "waiting": frozenset({"waiting", "queued", "held", "refused", "done", "dead"}),
     "held": frozenset({"waiting", "queued", "held", "refused", "done", "dead"}),
     "queued": frozenset({"running", "queued", "dead"}),
     "running": frozenset({"running", "queued", "delivering", "done", "refused", "dead"}),
     "delivering": frozenset({"delivering", "done", "refused", "dead"}),
-    "done": frozenset(),
-    "refused": frozenset({"waiting"}),
+    "done": frozenset({"delivering"}),
+    "refused": frozenset({"waiting", "delivering"}),
     "dead": frozenset({"waiting", "queued", "delivering"}),
 }
 

@@ -95,16 +95,6 @@ def lends_doppler(
     return None
 
 
-def supersedes(seg: InstanceHeader, earlier: InstanceHeader) -> bool:
-    """Tell whether a SEG is a later look at the lesions of an earlier one.
-
-    The same tracking UID means the same lesion; another reader's SEG stays independent.
-    """
-    mine = {segment.tracking_uid for segment in seg.segments if segment.tracking_uid}
-    theirs = {segment.tracking_uid for segment in earlier.segments}
-    return bool(mine & theirs) and same_reader(seg, earlier)
-
-
 def _grey(
     segment: SegmentHeader, images: Mapping[str, InstanceHeader]
 ) -> tuple[FrameReference, ...]:

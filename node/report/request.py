@@ -94,7 +94,8 @@ class ReportRequest:
         seg: The header of the SEG instance.
         images: The ultrasound headers by SOP Instance UID, each in its newest form.
         uids: Gives the UID of an object kind: "sr", "sr-series", "sc-1", "sc-2", ...,
-            "sc-series", likewise for the other companions, "frame-of-reference-1", "tracking-<segment number>" for a segment without one, and "device",
+            "sc-series", likewise for the other companions, "frame-of-reference-1",
+            "tracking-<segment number>" for a segment without one, and "device",
             which names the installation and is the same for all its reports.
         when: Content date and time, in the archive's local time.
         generation: 1 for the first look at a SEG.

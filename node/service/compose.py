@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from sqlalchemy import Engine
 
@@ -16,11 +16,21 @@ from node.audit.seal import Sealer
 from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.case import Pairing
-from node.config import Settings
+from node.config import Companion, ReportSettings, Settings
 from node.database import open_engine
 from node.errors import DeliveryError
 from node.jobs.dbos_engine import migrate
-from node.jobs.stages import Assessment, AssessmentRequest, PairingQuestion, Parcel, Receipt, Stages
+from node.jobs.stages import (
+    Assessment,
+    AssessmentRequest,
+    PairingQuestion,
+    Parcel,
+    Receipt,
+    Rejection,
+    ReportObject,
+    Stages,
+    Wish,
+)
 
 if TYPE_CHECKING:  # the receiver, sender and web processes never import torch
     from node.service.activation import Lectern
@@ -96,11 +106,13 @@ def assessment_stage(
     from node.pipeline.shadow import heard  # noqa: PLC0415 - torch in the worker only
     from node.service.reporting import make_report  # noqa: PLC0415 - highdicom in the worker only
 
+    wanted = report_settings(settings)
+
     def assess(request: AssessmentRequest) -> Assessment:
         pipeline = lectern.serving()
         measured = pipeline.assess_measured(request.cases, request.instances)
         results = tuple(one.result for one in measured)
-        objects = make_report(request, results, pipeline, settings.report)
+        objects = make_report(request, results, pipeline, wanted)
         shadowed = heard(lectern.shadow, measured, pipeline.settings, request.instances)
         return Assessment(results, objects, shadowed.findings, shadowed.failure)
 
@@ -138,6 +150,40 @@ def delivery_stage(settings: Settings) -> Callable[[str, Sequence[Parcel]], Sequ
     return send
 
 
+def rejection_stage() -> Callable[[Rejection], ReportObject]:
+    """Return the writer of rejection notes; it reads the stored SR, and no model."""
+
+    def reject(rejection: Rejection) -> ReportObject:
+        from node.service.reporting import make_rejection_note  # noqa: PLC0415 - report room, late
+
+        return make_rejection_note(rejection)
+
+    return reject
+
+
+def wishes(settings: Settings) -> tuple[Wish, ...]:
+    """Return what each destination wants; `[report] companions` where it does not say."""
+    common = settings.report.companions
+    return tuple(
+        Wish(
+            name=one.name,
+            kinds=frozenset(common if one.companions is None else one.companions),
+            refusals=one.refusals,
+            reject_superseded=one.reject_superseded,
+        )
+        for one in settings.destination
+    )
+
+
+def report_settings(settings: Settings) -> ReportSettings:
+    """Return the report's settings with every companion that any destination wants."""
+    wanted = set(settings.report.companions).union(*(wish.kinds for wish in wishes(settings)))
+    if not settings.destination:
+        return settings.report
+    union = tuple(kind for kind in get_args(Companion) if kind in wanted)
+    return settings.report.model_copy(update={"companions": union})
+
+
 def patience(attempt: int, receipts: Sequence[Receipt]) -> float | None:
     """Return the seconds until the next attempt after attempt number `attempt` (0-based)."""
     from node.deliver.outcome import ObjectOutcome, Policy, retry_after  # noqa: PLC0415
@@ -165,7 +211,8 @@ def compose(
         assess=assess or no_worker,
         deliver=delivery_stage(settings),
         retry_after=patience,
-        destinations=tuple(destination.name for destination in settings.destination),
+        reject=rejection_stage(),
+        destinations=wishes(settings),
     )
 
 

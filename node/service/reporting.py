@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import date
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.uid import KeyObjectSelectionDocumentStorage
 
-from models.bundle import Bundle
+from models.errors import ModelsError
+from models.imaging.masks import read_masks
 from node.case import CaseResult
 from node.config import ReportSettings
-from node.jobs.stages import AssessmentRequest, ReportObject
-from node.pipeline.assess import Pipeline
-from node.report import ReportedBundle, ReportRequest, build_report
+from node.jobs.stages import AssessmentRequest, Rejection, ReportObject
+from node.report import PriorAssessment, ReportedBundle, ReportRequest, build_report
+from node.report import ReportObject as BuiltObject
+from node.report.companions.references import Reference
+from node.report.companions.rejection_note import rejection_note
 from node.service.compose import derived_uid
+
+if TYPE_CHECKING:  # a rejection note is written without a model
+    from models.bundle import Bundle
+    from node.pipeline.assess import Pipeline
 
 
 def make_report(
@@ -56,19 +69,42 @@ def make_report(
                 before.study_instance_uid,
             ),
             software_version=version("crdl-node"),
+            priors=_priors(request) if settings.trend else (),
+            masks=_masks(request, results) if "seg" in settings.companions else {},
         )
     )
     study = request.instances[request.seg_uid].header.study_instance_uid
     return tuple(
         ReportObject(
-            kind=_kind(index, thing.kind),
+            kind=kind,
             sop_class_uid=thing.sop_class_uid,
             sop_instance_uid=thing.sop_instance_uid,
             series_instance_uid=thing.series_instance_uid,
             study_instance_uid=study,
             data=thing.data,
         )
-        for index, thing in enumerate(objects)
+        for kind, thing in zip(_kinds(objects), objects, strict=True)
+    )
+
+
+def make_rejection_note(rejection: Rejection) -> ReportObject:
+    """Write the note that tells archives not to show a report any more."""
+    report = dcmread(rejection.report)
+    objects = [
+        Reference(one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid)
+        for one in rejection.objects
+    ]
+    named = (rejection.installation_uid, rejection.kind, *(one.sop_instance_uid for one in objects))
+    uid, series = (derived_uid(*named, part) for part in ("rejection-note", "rejection-series"))
+    return ReportObject(
+        kind="note",
+        sop_class_uid=str(KeyObjectSelectionDocumentStorage),
+        sop_instance_uid=uid,
+        series_instance_uid=series,
+        study_instance_uid=str(report.StudyInstanceUID),
+        data=rejection_note(
+            report, objects, rejection.kind, rejection.reason, (uid, series), rejection.when
+        ),
     )
 
 
@@ -78,8 +114,45 @@ def _population(bundle: Bundle) -> str:
     return f"{counts['cases']} {origin}, {counts['malignant']} malignant"
 
 
-def _kind(index: int, kind: str) -> str:
-    return kind if index == 0 else f"{kind}-{index}"
+def _kinds(objects: Sequence[BuiltObject]) -> list[str]:
+    """Number the objects of each kind, so that a job's kinds are all different: sr, sc-1, sc-2."""
+    counts: Counter[str] = Counter()
+    names = []
+    for thing in objects:
+        counts[thing.kind] += 1
+        names.append("sr" if thing.kind == "sr" else f"{thing.kind}-{counts[thing.kind]}")
+    return names
+
+
+def _priors(request: AssessmentRequest) -> tuple[PriorAssessment, ...]:
+    return tuple(
+        PriorAssessment(
+            date=date.fromisoformat(prior.date),
+            probability=prior.probability,
+            diameter_mm=prior.diameter_mm,
+            sop_instance_uid=prior.sop_instance_uid,
+            bundle_name=prior.bundle_name,
+            bundle_version=prior.bundle_version,
+            tracking_uid=prior.tracking_uid,
+            prior_shift=prior.prior_shift,
+        )
+        for prior in request.priors
+    )
+
+
+def _masks(
+    request: AssessmentRequest, results: Sequence[CaseResult]
+) -> dict[str, NDArray[np.bool_]]:
+    """Read the masks that were assessed again; one that cannot be read was refused for that."""
+    try:
+        masks = read_masks(dcmread(request.instances[request.seg_uid].path))
+    except ModelsError:
+        return {}
+    frames = {(mask.segment_number, mask.frame_number): mask.mask for mask in masks}
+    wanted = {
+        one.case.name: (one.case.segment_number, one.evidence.seg_frame_number) for one in results
+    }
+    return {name: frames[key] for name, key in wanted.items() if key in frames}
 
 
 def _header(request: AssessmentRequest, uid: str) -> Dataset:

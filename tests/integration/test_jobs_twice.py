@@ -23,9 +23,9 @@ from node.jobs.assessing import Assessor
 from node.jobs.delivering import Deliverer
 from node.jobs.engine import Task
 from node.jobs.pairing import Pairer
-from node.jobs.stages import Assessment, AssessmentRequest, Parcel, Receipt, Stages
+from node.jobs.stages import Assessment, AssessmentRequest, Parcel, Receipt, Stages, Wish
 from tests.factories import a_seg, a_segment, an_image
-from tests.jobs_fixtures import DATABASES, Rooms, a_database, keep
+from tests.jobs_fixtures import DATABASES, Rooms, a_database, a_note, keep
 
 
 @dataclass
@@ -56,7 +56,8 @@ class Bench:
             "assess": self.rooms.assess,
             "deliver": self.rooms.deliver,
             "retry_after": lambda attempt, receipts: 1.0 if attempt < 3 else None,
-            "destinations": ("pacs", "archive"),
+            "reject": a_note,
+            "destinations": (Wish("pacs"), Wish("archive")),
         }
         return Stages(**(values | bent))
 

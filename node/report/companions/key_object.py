@@ -36,8 +36,7 @@ def key_object(request: ReportRequest) -> Iterator[Dataset]:
     frames = [
         image_of(request, source.sop_instance_uid, source.frame_number)
         for source in dict.fromkeys(sources)
-        if source is not None
-        and request.images[source.sop_instance_uid].StudyInstanceUID == study
+        if source is not None and request.images[source.sop_instance_uid].StudyInstanceUID == study
     ]
     if not frames:
         return

@@ -78,6 +78,7 @@ def draw_pdf(heading: PdfHeading, lesions: Sequence[PdfLesion], when: datetime) 
     pdf.set_title(heading.warning)
     pdf.set_creator("CRDL node")
     pdf.set_auto_page_break(auto=True, margin=22)
+    pdf.c_margin = 0
     pdf.set_margins(_LEFT, 14, 210 - _RIGHT)
     for style, face in (("", "regular"), ("B", "bold")):
         pdf.add_font(_TYPE, style, font_path(face))
@@ -127,7 +128,9 @@ def _draw_picture(pdf: FPDF, page: PdfLesion) -> None:
     label = "" if found is None or found.silent else feature_value(found)
     ends = page.evidence.diameter if page.lesion.caliper else None
     box = (0, 0, *_FRAME)
-    draw_frame(canvas, box, picture, page.evidence.outline, ends, label if page.lesion.caliper else "")
+    draw_frame(
+        canvas, box, picture, page.evidence.outline, ends, label if page.lesion.caliper else ""
+    )
     width = _RIGHT - _LEFT
     height = width * _FRAME[1] / _FRAME[0]
     pdf.image(canvas, _LEFT, pdf.get_y(), width, height)
@@ -188,7 +191,7 @@ def _draw_features(pdf: FPDF, lesion: LesionValues, top: float) -> None:
         pdf.cell(34, 7, _plain(feature_label(semantic.name)))
         _ink(pdf, _MUTED if semantic.silent else _INK, 9, "B")
         pdf.cell(38, 7, _plain(feature_value(semantic)))
-        mark = "" if semantic.silent else semantic.provenance
+        mark: str = "" if semantic.silent else semantic.provenance
         if mark and semantic.confidence is not None:
             mark = f"{mark} {100 * semantic.confidence:.0f} %"
         _ink(pdf, _MUTED, 8)
