@@ -60,11 +60,18 @@ def coded_feature(feature: Feature, semantic: SemanticValue) -> ContentItem:
     return modified(item, *provenance(semantic))
 
 
-def provenance(semantic: SemanticValue) -> Iterator[ContentItem]:
-    """Yield where a value comes from; what a named person read is a quotation (TID 1000, 1003)."""
+def provenance(semantic: SemanticValue, *, coded_context: bool = True) -> Iterator[ContentItem]:
+    """Yield where a value comes from; what a named person read is a quotation (TID 1000, 1003).
+
+    Args:
+        semantic: The value.
+        coded_context: False below a measurement, where TID 1419 row 6 takes every code for a
+            modifier: the reader's name then stands alone, and a person is the default type.
+    """
     yield coded("provenance", semantic.provenance, "HAS CONCEPT MOD")
     reader = person_value(semantic.reader)
     if semantic.provenance == "read" and reader:
-        yield coded("quotation_mode", "document", "HAS OBS CONTEXT")
-        yield coded("observer_type", "person", "HAS OBS CONTEXT")
+        if coded_context:
+            yield coded("quotation_mode", "document", "HAS OBS CONTEXT")
+            yield coded("observer_type", "person", "HAS OBS CONTEXT")
         yield person("person_observer_name", reader, "HAS OBS CONTEXT")

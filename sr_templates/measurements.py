@@ -40,7 +40,7 @@ def measured_feature(
     if not isinstance(semantic.value, int | float):
         raise TemplateError(f"{feature.name} must be a number, got {semantic.value!r}")
     item = number(feature.concept, semantic.value, feature.unit, feature.decimals)
-    below = list(provenance(semantic))
+    below = list(provenance(semantic, coded_context=False))
     if feature.derivation:
         below.insert(0, coded("derivation", feature.derivation, "HAS CONCEPT MOD"))
     if feature.caliper and lesion.caliper and lesion.source is not None:
