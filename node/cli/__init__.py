@@ -49,15 +49,21 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 
+_NOISY = (
+    *("pydicom", "highdicom", "httpx", "radiomics", "dbos", "alembic", "uvicorn"),
+    *("fontTools", "matplotlib"),
+)
+
 
 def main() -> None:
     """Run the command line; translate our errors into one line and exit status 1."""
+    logging.getLogger("weasyprint").setLevel(logging.ERROR)  # it warns of every SVG property
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for noisy in ("pydicom", "highdicom", "httpx", "radiomics", "dbos", "alembic", "uvicorn"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It reports every peer that cannot be reached as an error; we say so ourselves, in one line.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
