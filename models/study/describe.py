@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -170,7 +171,10 @@ def _mean(values: Values) -> str:
     if not len(known):
         return NONE
     spread = known.std(ddof=1) if len(known) > 1 else float("nan")
-    return f"{number(float(known.mean()), 1)} ± {number(float(spread), 1)}"
+    # Two figures of the spread, whatever the scale, and one decimal at least.
+    digits = 1 - math.floor(math.log10(spread)) if math.isfinite(spread) and spread > 0 else 1
+    digits = min(max(digits, 1), 9)
+    return f"{number(float(known.mean()), digits)} ± {number(float(spread), digits)}"
 
 
 def _unknown(values: Values) -> str:

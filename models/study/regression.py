@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ class OddsRatio:
     Attributes:
         name: Of the feature.
         cases: With all features of the model known.
-        ratio: Per unit, with Wald's interval; None where it cannot be estimated: `note` says why.
+        ratio: Per step, with Wald's interval; None where it cannot be estimated: `note` says why.
         p: Wald's; NaN without a ratio.
         note: "" with a ratio.
     """
@@ -47,12 +48,15 @@ class OddsRatio:
     note: str = ""
 
 
-def odds_ratios(features: FeatureTable, names: tuple[str, ...]) -> tuple[OddsRatio, ...]:
+def odds_ratios(
+    features: FeatureTable, names: tuple[str, ...], steps: Mapping[str, float] | None = None
+) -> tuple[OddsRatio, ...]:
     """Fit one logistic model of the label on features, over the cases that have them all.
 
     Args:
         features: Of one cohort.
         names: Of the model's features; one name makes it univariable.
+        steps: The difference that a feature's ratio is told for; 1 where it is not there.
 
     Returns:
         One a name. Constant features take no part; features that depend linearly on others, and
@@ -69,12 +73,15 @@ def odds_ratios(features: FeatureTable, names: tuple[str, ...]) -> tuple[OddsRat
     found = {n: _without(n, cases, word("constant")) for n in np.array(names)[~varies].tolist()}
     own = tuple(np.array(names)[varies].tolist())
     if own:
-        found |= {each.name: each for each in _fit(values[:, varies], labels, own)}
+        found |= {each.name: each for each in _fit(values[:, varies], labels, own, steps or {})}
     return tuple(found[name] for name in names)
 
 
 def _fit(
-    values: NDArray[np.float64], labels: NDArray[np.int64], names: tuple[str, ...]
+    values: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    names: tuple[str, ...],
+    steps: Mapping[str, float],
 ) -> tuple[OddsRatio, ...]:
     cases = len(labels)
     spread = values.std(axis=0)
@@ -94,9 +101,10 @@ def _fit(
         fitted = sm.Logit(labels, design).fit(disp=0, maxiter=200)
     if not fitted.mle_retvals["converged"]:
         return tuple(_without(name, cases, word("no_convergence")) for name in names)
-    # Fitted per standard deviation, told per unit.
-    log_ratio = fitted.params[1:] / spread
-    bounds = fitted.conf_int()[1:] / spread[:, None]
+    # Fitted per standard deviation, told per step.
+    told = np.array([steps.get(name, 1.0) for name in names]) / spread
+    log_ratio = fitted.params[1:] * told
+    bounds = fitted.conf_int()[1:] * told[:, None]
     with np.errstate(over="ignore"):
         ratios, intervals = np.exp(log_ratio), np.exp(bounds)
     return tuple(
@@ -139,10 +147,11 @@ def regression_table(features: FeatureTable) -> Table | None:
     names = tuple(name for name in features.names if family_of(name) == "clinical")
     if not names:
         return None
-    alone = [odds_ratios(features, (name,))[0] for name in names]
+    steps = {name: _step(name, features.columns((name,))[:, 0]) for name in names}
+    alone = [odds_ratios(features, (name,), steps)[0] for name in names]
     # Constant and empty columns take no part in the joint model.
     useful = tuple(each.name for each in alone if each.cases and each.note != word("constant"))
-    joint = {each.name: each for each in odds_ratios(features, useful)} if useful else {}
+    joint = {each.name: each for each in odds_ratios(features, useful, steps)} if useful else {}
     complete = np.isfinite(features.columns(useful)).all(axis=1)
     rows = []
     for single in alone:
@@ -168,7 +177,15 @@ def _unit(name: str, values: NDArray[np.float64]) -> str:
         low, high = feature_levels(name)
         return word("against").format(first=low, second=high)
     unit = feature_unit(name)
-    return word("per").format(unit=unit) if unit else word("per_unit")
+    return word("per").format(unit=unit) if unit else word("per_spread")
+
+
+def _step(name: str, values: NDArray[np.float64]) -> float:
+    """What a ratio is told for: one unit, or a standard deviation where the unit is not known."""
+    known = values[np.isfinite(values)]
+    if is_class(known) or feature_unit(name) or len(known) < 2:
+        return 1.0
+    return float(known.std(ddof=1))
 
 
 def _ratio(found: OddsRatio) -> str:

@@ -242,3 +242,31 @@ def test_a_table_without_clinical_columns_has_no_regression() -> None:
         table.ids, table.patients, table.labels, ("original_x",), table.columns(("clinical_age",))
     )
     assert regression_table(images) is None
+
+
+def test_features_of_unknown_scales_are_told_per_standard_deviation() -> None:
+    table = a_table()
+    age = table.columns(("clinical_age",))[:, 0]
+    cells = []
+    for scale in (1e-7, 1.0, 1e7):
+        foreign = FeatureTable(
+            table.ids, table.patients, table.labels, ("clinical_marker",), scale * age[:, None]
+        )
+        found = regression_table(foreign)
+        assert found is not None
+        assert found.rows[0][:2] == ("marker", "per standard deviation")
+        cells.append(found.rows[0][3])
+    assert len(set(cells)) == 1
+    (ratio,) = odds_ratios(table, ("clinical_age",))
+    assert ratio.ratio is not None
+    assert cells[0].startswith(f"{ratio.ratio.value ** age.std(ddof=1):.3f} (")
+
+
+def test_a_mean_keeps_two_figures_of_its_spread() -> None:
+    table = a_table()
+    age = table.columns(("clinical_age",))
+    small = FeatureTable(
+        table.ids, table.patients, table.labels, ("clinical_marker",), age / 10_000
+    )
+    cell = row_of(describe({"training": small}), "marker")["Training"]
+    assert cell == f"{age.mean() / 10_000:.4f} ± {age.std(ddof=1) / 10_000:.4f}"
