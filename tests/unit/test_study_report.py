@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ from models.study.report.errors import PdfError, ReportError
 from models.study.report.figures import Drawing, draw_all, inline, standalone
 from models.study.report.html import compose, render_html
 from models.study.report.pdf import render_pdf
+from models.study.report.typeface import font_css
 from models.study.report.view import View
 from models.study.report.wording import words
 from models.study.results import StudyResult, Table
@@ -212,8 +214,10 @@ def test_everything_is_written_and_the_files_are_named(tmp_path: Path) -> None:
 
 
 def test_the_pdf_is_the_same_bytes_each_time_and_has_no_date() -> None:
-    page = "<style>@page { size: A5 }</style><h1>One page</h1><svg viewBox='0 0 9 9'></svg>"
+    style = font_css() + "@page { size: A5 } body { font-family: 'Source Sans Pro' }"
+    page = f"<style>{style}</style><h1>One page</h1><svg viewBox='0 0 9 9'></svg>"
     first = render_pdf(page)
+    time.sleep(1.1)  # the letters carry a date in seconds, if any
     assert first == render_pdf(page)
     assert b"/CreationDate" not in first
 

@@ -39,14 +39,18 @@ def font_paths() -> tuple[Path, ...]:
 
 @cache
 def font_css() -> str:
-    """Return the `@font-face` rules, with the letters in them as WOFF."""
+    """Return the `@font-face` rules, with the letters in them.
+
+    As plain TrueType: WeasyPrint would unpack WOFF into a font dated now, and no two PDFs would
+    be alike.
+    """
     rules = []
     for path in font_paths():
         weight, style = _STYLES[path.name]
         data = base64.b64encode(_subset(path)).decode()
         rules.append(
             f"@font-face {{ font-family: '{FAMILY}'; font-weight: {weight}; font-style: {style}; "
-            f"src: url(data:font/woff;base64,{data}) format('woff'); }}"
+            f"src: url(data:font/ttf;base64,{data}) format('truetype'); }}"
         )
     return "\n".join(rules)
 
@@ -60,7 +64,6 @@ def _subset(path: Path) -> bytes:
         cutter = subset.Subsetter(options)
         cutter.populate(unicodes=[code for codes in _RANGES for code in codes])
         cutter.subset(font)
-        font.flavor = "woff"
         kept = io.BytesIO()
         font.save(kept)
     return kept.getvalue()
