@@ -4,15 +4,16 @@ Columns: `id`, `label` (1 malignant), `grey` (the B-mode image) and `reader1_seg
 required, paths relative to the table. Optional: `patient`, `site`, `cohort` (`training` or
 `external`), `vendor`, `colour` (the Doppler image), `age` and `sex` (used where the header is
 silent), `reader1_morphology`, `reader1_boundary`, `reader1_echo`, `reader1_flow` (0 or 1, the
-reading that thresholds are learned from), and `reader2_seg` (for agreement between readers). A
-row whose column `exclusion` says why it was left out of the study is passed over.
+reading that thresholds are learned from), and `reader2_seg`, `reader2_morphology` and so on (for
+agreement between readers). A row whose column `exclusion` says why it was left out of the study is
+passed over.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -22,10 +23,10 @@ from models.features.semantic.values import BOUNDARY, CLASSES, ECHO, FLOW, MORPH
 TABLE = "clinical.csv"
 _REQUIRED = ("id", "label", "grey", "reader1_seg")
 _READ_COLUMNS = {
-    "reader1_flow": FLOW,
-    "reader1_morphology": MORPHOLOGY,
-    "reader1_boundary": BOUNDARY,
-    "reader1_echo": ECHO,
+    "flow": FLOW,
+    "morphology": MORPHOLOGY,
+    "boundary": BOUNDARY,
+    "echo": ECHO,
 }
 
 
@@ -54,6 +55,7 @@ class CohortCase:
         age: Years as the table has them, or "".
         sex: M or F as the table has it, or "".
         reads: The first reader's classes by semantic feature; what was not read is absent.
+        second_reads: The second reader's, likewise.
     """
 
     id: str
@@ -69,6 +71,7 @@ class CohortCase:
     age: str
     sex: str
     reads: Mapping[str, str | None]
+    second_reads: Mapping[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.id or self.label not in (0, 1):
@@ -126,12 +129,17 @@ def _case(row: Mapping[str, str], folder: Path) -> CohortCase:
         second_seg=_path(row, "reader2_seg", folder),
         age=row.get("age") or "",
         sex=row.get("sex") or "",
-        reads={
-            feature: CLASSES[feature][int(value)]
-            for column, feature in _READ_COLUMNS.items()
-            if (value := row.get(column)) in {"0", "1"}
-        },
+        reads=_reads(row, "reader1"),
+        second_reads=_reads(row, "reader2"),
     )
+
+
+def _reads(row: Mapping[str, str], reader: str) -> dict[str, str | None]:
+    return {
+        feature: CLASSES[feature][int(value)]
+        for column, feature in _READ_COLUMNS.items()
+        if (value := row.get(f"{reader}_{column}")) in {"0", "1"}
+    }
 
 
 def _path(row: Mapping[str, str], column: str, folder: Path) -> Path | None:

@@ -22,7 +22,7 @@ from models.study.cohort import TABLE, CohortCase, read_cohort
 from models.study.cost import Cost
 from models.study.features import Exclusion, MeasuredCase, feature_table, measure_cohort
 from models.study.flow import Flow
-from models.study.material import Material, StudyInputError, Subjects, usable_columns
+from models.study.material import Material, Reads, StudyInputError, Subjects, usable_columns
 from models.study.provenance import input_hashes
 from models.study.strata import strata_of
 
@@ -120,6 +120,7 @@ def read_cohort_material(
         settings=wanted.to_dict(),
         simulated=any(row.simulated for row in measured),
         second=second,
+        reads=_reads(training),
         standardised=standardised,
     )
 
@@ -156,6 +157,13 @@ def _second(
     ]
     found, _ = measure(again, settings) if again else ((), ())
     return feature_table(found, settings, thresholds) if found else None
+
+
+def _reads(training: Sequence[MeasuredCase]) -> tuple[Reads, Reads] | None:
+    """Both readers' semantic classes, where a second reader gave any."""
+    first = {row.case.id: row.case.reads for row in training}
+    second = {row.case.id: row.case.second_reads for row in training}
+    return (first, second) if any(second.values()) else None
 
 
 def _standardised(

@@ -15,6 +15,9 @@ from models.fusion.table import FeatureTable, family_of
 from models.study.results import FlowStep
 from models.study.run_words import say
 
+Reads = Mapping[str, Mapping[str, str | None]]
+"""A reader's classes: case -> semantic feature -> class."""
+
 
 class StudyInputError(ModelsError):
     """What was given does not make a study: the message says which row or column to mend."""
@@ -75,6 +78,7 @@ class Material:
         settings: How features were measured; empty for a table.
         simulated: Whether the patients were.
         second: The second reader's features of some training cases, for stability; or None.
+        reads: Two readers' classes of the training lesions, for their kappa; or None.
         standardised: By cohort, the same cases measured on standardised intensities; may be empty.
     """
 
@@ -86,6 +90,7 @@ class Material:
     settings: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False
     second: FeatureTable | None = None
+    reads: tuple[Reads, Reads] | None = None
     standardised: Mapping[str, FeatureTable] = field(default_factory=dict)
 
 
@@ -125,7 +130,7 @@ def _without_gaps(bound: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.fl
 def without_images(table: FeatureTable) -> dict[str, tuple[str, ...]]:
     """Return the cases that lack most of an image family: family -> ids.
 
-    Most is half or more of the columns that any case has: such a row was never measured, and
+    Most is more than half of the columns that any case has: such a row was never measured, and
     would otherwise cost every other case those columns.
     """
     found: dict[str, tuple[str, ...]] = {}
@@ -134,7 +139,7 @@ def without_images(table: FeatureTable) -> dict[str, tuple[str, ...]]:
         own = np.isfinite(table.values[:, families == family])
         own = own[:, own.any(axis=0)]
         if own.shape[1]:
-            rows = np.flatnonzero((~own).mean(axis=1) >= 0.5)
+            rows = np.flatnonzero((~own).mean(axis=1) > 0.5)
             if len(rows):
                 found[family] = tuple(table.ids[row] for row in rows)
     return found

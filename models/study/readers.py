@@ -86,7 +86,9 @@ def read_calls(path: Path, labels: Mapping[str, int]) -> tuple[ReaderCalls, ...]
         if not reader:
             raise ReadersError(f"{where}: no reader is named")
         if case not in labels:
-            raise ReadersError(f"{where}: case {case!r} is not in the external cohort")
+            raise ReadersError(
+                f"{where}: case {case!r} is not in the external cohort, or was left out of it"
+            )
         for column in ("aided", "call"):
             if row[column] not in {"0", "1"}:
                 raise ReadersError(f"{where}: {column} is {row[column]!r}, not 0 or 1")

@@ -23,7 +23,15 @@ from models.study.statistics.agreement import (
     icc_with_interval,
     kappa,
 )
-from models.study.tables_words import NONE, estimate, feature_title, number, table, word
+from models.study.tables_words import (
+    NONE,
+    estimate,
+    feature_title,
+    is_from_header,
+    number,
+    table,
+    word,
+)
 
 Looks = tuple[FeatureTable, FeatureTable]
 Reads = Mapping[str, Mapping[str, str | None]]
@@ -112,7 +120,9 @@ def stability_table(
         for family in FAMILIES:
             names = [name for name in common if family_of(name) == family]
             if family == "clinical":
-                rows += [_clinical(first, second, name, between) for name in names]
+                # Age and sex are the same however often a lesion is outlined.
+                looked = [name for name in names if not is_from_header(name)]
+                rows += [_clinical(first, second, name, between) for name in looked]
             elif names:
                 rows.append(_family(first, second, names, between))
     if readers is not None:

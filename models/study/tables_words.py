@@ -44,6 +44,11 @@ def feature_levels(name: str) -> tuple[str, str]:
     return low, high
 
 
+def is_from_header(name: str) -> bool:
+    """Whether a clinical feature is the patient's and not looked for in the image."""
+    return bool(_all()["features"].get(name, {}).get("from_header", False))
+
+
 def table(
     name: str, rows: Iterable[tuple[str, ...]], columns: tuple[str, ...] = (), **values: object
 ) -> Table:

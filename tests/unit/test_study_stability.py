@@ -18,14 +18,21 @@ from models.study.stability import (
 )
 from models.study.statistics.agreement import icc_a1, icc_with_interval
 
-NAMES = ("clinical_size", "clinical_echo", "original_firm", "original_loose", "dl_000")
+NAMES = (
+    "clinical_size",
+    "clinical_echo",
+    "original_firm",
+    "original_loose",
+    "dl_000",
+    "clinical_age",
+)
 
 
 def measured(spread: float, seed: int = 1, cases: int = 50) -> FeatureTable:
     """The same lesions, contoured again: every look adds its own noise, most to one feature."""
     truth = np.random.default_rng(0).normal(size=(cases, len(NAMES)))
     noise = np.random.default_rng(seed).normal(size=truth.shape)
-    values = truth + spread * noise * [1, 0.3, 1, 12, 1]
+    values = truth + spread * noise * [1, 0.3, 1, 12, 1, 0]
     values[:, 1] = values[:, 1] > 0
     ids = tuple(f"C{number:02d}" for number in range(cases))
     return FeatureTable(ids, ids, (np.arange(cases) % 2).astype(np.int64), NAMES, values)
@@ -37,8 +44,8 @@ def two_looks() -> tuple[FeatureTable, FeatureTable]:
 
 
 def test_the_loose_feature_is_unstable(two_looks: tuple[FeatureTable, FeatureTable]) -> None:
-    assert unstable(*two_looks, NAMES[2:]) == ("original_loose",)
-    assert unstable(*two_looks, NAMES[2:], least=0.9999) == NAMES[2:]
+    assert unstable(*two_looks, NAMES[2:5]) == ("original_loose",)
+    assert unstable(*two_looks, NAMES[2:5], least=0.9999) == NAMES[2:5]
 
 
 def test_cases_are_matched_by_id_and_not_by_row(
@@ -63,7 +70,7 @@ def test_what_cannot_be_judged_is_unstable(two_looks: tuple[FeatureTable, Featur
     values = second.values.copy()
     values[0, 2] = np.nan
     gap = FeatureTable(second.ids, second.patients, second.labels, second.names, values)
-    assert "original_firm" in unstable(first, gap, NAMES[2:])
+    assert "original_firm" in unstable(first, gap, NAMES[2:5])
 
 
 def test_one_common_lesion_is_too_few(two_looks: tuple[FeatureTable, FeatureTable]) -> None:
