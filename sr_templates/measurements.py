@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from highdicom.sr import ContentItem
 
+from sr_templates.codes import code
 from sr_templates.errors import TemplateError
 from sr_templates.features import Feature
 from sr_templates.findings import SHARE_DECIMALS, provenance
@@ -35,10 +36,13 @@ def measured_feature(
         lesion: Whose caliper it is, if the row has one.
 
     Raises:
-        TemplateError: If the value is no number.
+        TemplateError: If the value is no number, or in another unit.
     """
     if not isinstance(semantic.value, int | float):
         raise TemplateError(f"{feature.name} must be a number, got {semantic.value!r}")
+    unit = code(feature.unit).value
+    if semantic.unit not in ("", unit):
+        raise TemplateError(f"features.toml: {feature.name} is in {unit}, got {semantic.unit}")
     item = number(feature.concept, semantic.value, feature.unit, feature.decimals)
     below = list(provenance(semantic, coded_context=False))
     if feature.derivation:

@@ -115,6 +115,31 @@ def test_what_a_person_read_names_the_person() -> None:
     assert "Morphology: Irregular (read by Leserin^Anna)" in words(dataset)
 
 
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [("山田^太郎", ["山田^太郎"]), ("A\\B=C", ["A B C"]), (" ", []), ("x" * 80, ["x" * 64])],
+)
+def test_a_readers_name_is_one_value_whatever_stands_in_it(reader: str, said: list[str]) -> None:
+    result = a_read_result(an_image())
+    reading = result.case.reading
+    assert reading is not None
+    named = replace(result, case=replace(result.case, reading=replace(reading, reader=reader)))
+    dataset = sr_of(a_request(results=(named,)))
+    assert [str(item.PersonName) for item in items(dataset) if "PersonName" in item] == said
+
+
+def test_a_value_in_another_unit_is_refused() -> None:
+    result = a_result(an_image())
+    length = replace(result.finding.semantic["maximum_diameter"], value=3.2, unit="cm")
+    semantic = {**result.finding.semantic, "maximum_diameter": length}
+    with pytest.raises(ReportError, match="maximum_diameter is in mm, got cm"):
+        sr_of(
+            a_request(
+                results=(replace(result, finding=replace(result.finding, semantic=semantic)),)
+            )
+        )
+
+
 def test_the_class_carries_the_operating_point_and_its_accuracy(an_sr: Dataset) -> None:
     (verdict,) = [
         item
