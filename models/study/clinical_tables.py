@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from models.fusion.table import family_of
+from models.fusion.table import FeatureTable, family_of
 from models.study.describe import describe
 from models.study.judged import of_cohort, primary
 from models.study.material import Material, Subjects
 from models.study.regression import regression_table
-from models.study.results import CohortName, ModelResult, Share, Table
-from models.study.run_words import worded_table
-from models.study.strata import Stratum, performance_by_stratum
+from models.study.results import CohortName, ModelResult, Table
+from models.study.stability import stability_features, stability_table
+from models.study.subgroups import clinical_groups, subgroup_table
+
+FEWEST_TWICE = 2
 
 
 def clinical_tables(material: Material, models: Sequence[ModelResult]) -> tuple[Table, ...]:
@@ -33,8 +33,19 @@ def clinical_tables(material: Material, models: Sequence[ModelResult]) -> tuple[
             )
         )
         found.append(regression_table(material.training.table))
+    if material.second is not None and _twice(material.training.table, material.second):
+        looks = (material.training.table, material.second)
+        found += [
+            stability_table({"two readers": looks}, material.reads),
+            stability_features(*looks),
+        ]
     found.append(_subgroups(cohorts, primary(models)))
     return tuple(table for table in found if table is not None)
+
+
+def _twice(first: FeatureTable, second: FeatureTable) -> bool:
+    """Whether enough lesions were measured twice for an agreement."""
+    return len(set(first.ids) & set(second.ids)) >= FEWEST_TWICE
 
 
 def _cohorts(material: Material) -> Mapping[CohortName, Subjects]:
@@ -44,43 +55,17 @@ def _cohorts(material: Material) -> Mapping[CohortName, Subjects]:
     return found
 
 
-def _subgroups(cohorts: Mapping[CohortName, Subjects], model: ModelResult) -> Table | None:
-    strata: list[Stratum] = []
-    for name, own in cohorts.items():
-        judged = of_cohort(model, name)
-        if judged is None:
-            continue
-        places = {case: place for place, case in enumerate(own.table.ids)}
-        scores = np.full(len(own.table.ids), np.nan)
-        scores[[places[case] for case in judged.ids]] = judged.scores
-        groups = {group: v for group, v in own.groups.items() if len(set(v) - {""}) > 1}
-        called = scores >= judged.threshold
-        strata += performance_by_stratum(name, groups, own.table.labels, scores, called)
-    rows = [
-        (
-            one.cohort,
-            one.group,
-            one.value,
-            str(one.cases),
-            str(one.malignant),
-            _area(one),
-            _share(one.sensitivity),
-            _share(one.specificity),
-        )
-        for one in strata
-    ]
-    return worded_table("subgroups", rows, model=model.name) if rows else None
+def _subgroups(cohorts: Mapping[CohortName, Subjects], model: ModelResult) -> Table:
+    judged = {name: one for name in cohorts if (one := of_cohort(model, name)) is not None}
+    groups = {name: _groups(own) for name, own in cohorts.items()}
+    return subgroup_table(judged, groups, model.name)
 
 
-def _area(stratum: Stratum) -> str:
-    if stratum.auc is None or stratum.auc.interval is None:
-        return "too few"
-    low, high = stratum.auc.interval
-    return f"{stratum.auc.value:.3f} ({low:.3f}-{high:.3f})"
-
-
-def _share(share: Share | None) -> str:
-    if share is None:
-        return ""
-    low, high = (100 * bound for bound in share.interval)
-    return f"{100 * share.value:.1f} % ({low:.1f}-{high:.1f})"
+def _groups(own: Subjects) -> dict[str, dict[str, str]]:
+    """Return what the cohort says of each case, and what its clinical columns say else."""
+    told = {
+        group: dict(zip(own.table.ids, values, strict=True))
+        for group, values in own.groups.items()
+        if any(values)
+    }
+    return {**clinical_groups(own.table), **told}

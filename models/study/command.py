@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.study.clinical_tables import clinical_tables
 from models.study.cohort_input import read_cohort_material
 from models.study.cost import Cost
-from models.study.material import StudyInputError
+from models.study.judged import primary
+from models.study.material import Material, StudyInputError
+from models.study.readers import (
+    ReaderCalls,
+    read_calls,
+    reader_points,
+    readers_table,
+    reclassification_table,
+)
 from models.study.report import write_report
 from models.study.report.errors import PdfError
-from models.study.results import StudyResult
+from models.study.results import ModelResult, StudyResult, Table
 from models.study.run import StudyOptions, run_study, write_manifest
 from models.study.table_input import read_tables
 
@@ -79,7 +88,15 @@ def write_study(files: StudyFiles, options: StudyOptions, out: Path, progress: P
             cost=cost,
         )
 
-    result = run_study(material, options, cost, lambda _: progress, clinical_tables)
+    calls = _calls(files.readers, material)
+    if files.readers is not None:
+        digest = hashlib.sha256(files.readers.read_bytes()).hexdigest()
+        material = replace(material, inputs={**material.inputs, files.readers.name: digest})
+
+    def tables(found: Material, models: Sequence[ModelResult]) -> Sequence[Table]:
+        return (*clinical_tables(found, models), *_reader_tables(calls, models))
+
+    result = run_study(material, options, cost, lambda _: progress, tables, reader_points(calls))
     write_manifest(result, cost, out)
     warnings = []
     with cost.stage("report"):
@@ -89,3 +106,20 @@ def write_study(files: StudyFiles, options: StudyOptions, out: Path, progress: P
             warnings.append(str(error))
     write_manifest(result, cost, out)
     return Written(result, tuple(warnings))
+
+
+def _calls(path: Path | None, material: Material) -> tuple[ReaderCalls, ...]:
+    if path is None:
+        return ()
+    if material.external is None:
+        raise StudyInputError("--readers needs an external cohort: readers read that one")
+    table = material.external.table
+    return read_calls(path, dict(zip(table.ids, table.labels.tolist(), strict=True)))
+
+
+def _reader_tables(
+    calls: Sequence[ReaderCalls], models: Sequence[ModelResult]
+) -> tuple[Table, ...]:
+    if not calls:
+        return ()
+    return readers_table(calls, primary(models).external), reclassification_table(calls)

@@ -23,7 +23,7 @@ from models.study.judged import curves, judge_all, primary
 from models.study.manifest import manifest, manifest_json
 from models.study.material import Material, StudyInputError
 from models.study.prepare import Prepare
-from models.study.results import Mode, ModelResult, StudyResult, Table
+from models.study.results import Mode, ModelResult, ReaderPoint, StudyResult, Table
 from models.study.roster import Roster, roster
 from models.study.run_tables import compared, run_tables
 from models.study.run_words import worded_table
@@ -109,6 +109,7 @@ def run_study(
     cost: Cost | None = None,
     stage: Stage = _silent,
     tables: Callable[[Material, Sequence[ModelResult]], Sequence[Table]] | None = None,
+    readers: Sequence[ReaderPoint] = (),
 ) -> StudyResult:
     """Train, judge and compare the models.
 
@@ -118,6 +119,7 @@ def run_study(
         cost: Counts the time of each stage.
         stage: Where progress is told.
         tables: Makes further tables (clinical ones, readers) from material and models.
+        readers: Points of the reader study, for the ROC figure.
 
     Returns:
         Everything the report shows; its tables end with `cost`.
@@ -153,6 +155,7 @@ def run_study(
         comparisons=comparisons,
         curves=decision,
         tables=(*made, cost.table()),
+        readers=tuple(readers),
         learning=learning,
         importance=importance,
         manifest=manifest(material, results, plan, options.recipe, options.to_dict()),

@@ -161,17 +161,20 @@ class _Sheet:
     @classmethod
     def read(cls, path: Path, cohort: str) -> _Sheet:
         header = _header(path)
-        texts = {name: str.strip for name in _TEXTS if name in header}
+        texts = {name: str for name in _TEXTS if name in header}
         try:
             frame = pd.read_csv(
-                path, converters=texts, encoding="utf-8-sig", low_memory=False, index_col=False
+                path, dtype=texts, encoding="utf-8-sig", low_memory=False, index_col=False
             )
         except (OSError, ValueError) as error:  # pandas' ParserError is a ValueError
             raise StudyInputError(f"{path} cannot be read: {error}") from error
         if frame.empty:
             raise StudyInputError(f"{path} holds no case")
         rows = len(frame)
-        columns = {n: frame[n].tolist() if n in texts else [""] * rows for n in _TEXTS}
+        columns = {
+            n: frame[n].fillna("").str.strip().tolist() if n in texts else [""] * rows
+            for n in _TEXTS
+        }
         columns["cohort"] = [cohort or text or "training" for text in columns["cohort"]]
         others = [name for name in frame.columns if name not in texts]
         idle = [n for n in others if n.startswith(("Unnamed: ", "diagnostics_"))]
