@@ -134,13 +134,24 @@ def stability_table(
 
 
 def stability_features(first: FeatureTable, second: FeatureTable) -> Table:
-    """Return the ICC(A,1) of each radiomics and deep feature, for a CSV file: it is long."""
+    """Return the ICC(A,1) of each radiomics and deep feature, the least stable first.
+
+    It is as long as there are features: for a CSV file, or its beginning for a page.
+    """
     names = [
         name for name in first.names if name in set(second.names) and family_of(name) != "clinical"
     ]
+    found = icc_by_feature(first, second, names)
+    # What cannot be judged comes first of all.
+    ordered = sorted(found, key=lambda name: (np.nan_to_num(found[name], nan=-np.inf), name))
     rows = [
-        (word(family_of(name), "families"), name, number(icc, 4), _yes(icc > STABLE))
-        for name, icc in icc_by_feature(first, second, names).items()
+        (
+            word(family_of(name), "families"),
+            name,
+            number(found[name], 4),
+            _yes(found[name] > STABLE),
+        )
+        for name in ordered
     ]
     return table("stability_features", rows)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from models.study.report.blocks import Block, Section, Text
 from models.study.report.composing import Composer
 from models.study.report.derived import gap_table, selected_table
 from models.study.report.wording import say
+from models.study.results import Table
+
+_ROWS = 60  # of a table that no section was made for
 
 
 def gap_section(composer: Composer) -> Section:
@@ -54,4 +59,12 @@ def further_section(composer: Composer) -> Section | None:
     ]
     if not left:
         return None
-    return composer.section("further", *(composer.grid(table) for table in left))
+    return composer.section("further", *(composer.grid(_beginning(table)) for table in left))
+
+
+def _beginning(table: Table) -> Table:
+    """A table as long as a page carries; the CSV file has all of it."""
+    if len(table.rows) <= _ROWS:
+        return table
+    more = say("text.beginning", shown=_ROWS, all=len(table.rows), name=table.name)
+    return replace(table, rows=table.rows[:_ROWS], note=f"{table.note} {more}".strip())
