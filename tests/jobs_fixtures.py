@@ -163,7 +163,7 @@ class Node:
         """The UID that a factory's UID (1.2.3...) has in this test's study."""
         return self.study + uid.removeprefix(STUDY)
 
-    def stages(self, *destinations: str) -> Stages:
+    def stages(self, *destinations: str | Wish) -> Stages:
         return Stages(
             pair=self.rooms.pair,
             read=self._read,
@@ -171,7 +171,7 @@ class Node:
             deliver=self._deliver,
             retry_after=lambda attempt, receipts: 0.01 if attempt < 3 else None,
             reject=a_note,
-            destinations=tuple(Wish(name) for name in destinations),
+            destinations=tuple(w if isinstance(w, Wish) else Wish(w) for w in destinations),
         )
 
     def _read(self, path: Path) -> ReportRead:
@@ -183,7 +183,7 @@ class Node:
     def _deliver(self, destination: str, parcels: Sequence[Parcel]) -> Sequence[Receipt]:
         return self.rooms.deliver(destination, tuple(parcels))
 
-    def handlers(self, *destinations: str) -> dict[Queue, Handler]:
+    def handlers(self, *destinations: str | Wish) -> dict[Queue, Handler]:
         rooms = (self.database, self.trail, self.engine, self.stages(*destinations))
         return {
             "pairing": Pairer(*rooms, self.blobs),
@@ -237,7 +237,7 @@ def keep(connection: Connection, header: InstanceHeader) -> int:
 
 
 @contextmanager
-def a_node(url: str, folder: Path, executor_id: str, *destinations: str) -> Iterator[Node]:
+def a_node(url: str, folder: Path, executor_id: str, *destinations: str | Wish) -> Iterator[Node]:
     """A node of one process on a database."""
     database = open_engine(url)
     trail, blobs = Trail("test"), BlobStore(folder / "blobs", executor_id)
