@@ -12,8 +12,10 @@ import pytest
 
 from models.bundle import Bundle, shipped_bundles
 from models.bundles.arrays import ARRAYS, from_npz, to_npz
+from models.bundles.attribution import attribute
 from models.bundles.description import DESCRIPTION
 from models.bundles.errors import (
+    AbstentionError,
     BundleContentError,
     BundleError,
     BundleNotFoundError,
@@ -23,10 +25,11 @@ from models.bundles.errors import (
     MissingInputsError,
 )
 from models.bundles.manifest import write_manifest
+from models.bundles.seen import TrainingImages
 from models.features.feature_set import FeatureSet, FeatureSetError
 from models.fusion.calibration import sigmoid
 from models.fusion.strict import TrainedModel
-from tests.fusion_fixtures import make_features, sixty_cases, without, write
+from tests.fusion_fixtures import make_features, make_table, sixty_cases, without, write
 
 TABLE, MODELS = sixty_cases()
 
@@ -193,12 +196,19 @@ def test_an_object_array_is_refused() -> None:
         from_npz(buffer.getvalue())
 
 
-def test_a_missing_array_is_refused(a_bundle_folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("array", "named"),
+    [
+        ("CM.dual", "CM does not fit"),
+        ("CM.novelty.mean", "CM.novelty does not fit"),
+    ],
+)
+def test_a_missing_array_is_refused(a_bundle_folder: Path, array: str, named: str) -> None:
     arrays = from_npz((a_bundle_folder / ARRAYS).read_bytes())
-    del arrays["CM.dual"]
+    del arrays[array]
     (a_bundle_folder / ARRAYS).write_bytes(to_npz(arrays))
     write_manifest(a_bundle_folder)
-    with pytest.raises(BundleSchemaError, match="CM does not fit"):
+    with pytest.raises(BundleSchemaError, match=named):
         Bundle.load(a_bundle_folder)
 
 
@@ -206,6 +216,9 @@ def test_a_missing_array_is_refused(a_bundle_folder: Path) -> None:
     ("changes", "error"),
     [
         ({"schema": 99}, BundleSchemaError),
+        ({"name": ""}, BundleSchemaError),
+        ({"models": []}, BundleSchemaError),
+        ({"features": ["dl_000", "dl_000"]}, BundleSchemaError),
         ({"settings": {"imaging": {"spacing_mm": 0.1}}}, BundleSchemaError),
         ({"prevalence": 0.0}, BundleSchemaError),
         ({"surprise": 1}, BundleSchemaError),
@@ -219,6 +232,71 @@ def test_a_description_that_does_not_fit_is_refused(
     rewrite(a_bundle_folder, **changes)
     with pytest.raises(error):
         Bundle.load(a_bundle_folder)
+
+
+def test_a_bundle_of_another_schema_says_what_to_do(a_bundle_folder: Path) -> None:
+    rewrite(a_bundle_folder, schema=99)
+    with pytest.raises(BundleSchemaError, match="train it again"):
+        Bundle.load(a_bundle_folder)
+
+
+def test_a_tolerated_error_gives_classes_and_leaves_everything_else_as_it_is(
+    a_bundle: Bundle,
+) -> None:
+    decided = []
+    fresh = make_table(60, seed=9)
+    for row in range(len(fresh.ids)):
+        features = make_features(fresh, row)
+        plain, cautious = a_bundle.score(features), a_bundle.score(features, None, 0.1)
+        assert plain.classes is None
+        assert not plain.abstains
+        assert replace(cautious, classes=None) == plain
+        assert cautious.classes is not None
+        assert cautious.abstains == (cautious.classes != (cautious.malignancy,))
+        decided.append(not cautious.abstains)
+    assert 0 < sum(decided) < len(decided)
+
+
+def test_the_prevalence_does_not_change_the_classes(a_bundle: Bundle) -> None:
+    for row in range(8):
+        features = make_features(TABLE, row)
+        plain = a_bundle.score(features, None, 0.2)
+        assert a_bundle.score(features, 0.05, 0.2).classes == plain.classes
+
+
+@pytest.mark.parametrize("error", [0.001, 1.0, 0.0])
+def test_an_error_that_the_bundle_cannot_keep_to_is_refused(a_bundle: Bundle, error: float) -> None:
+    with pytest.raises(AbstentionError, match="can keep to an error of"):
+        a_bundle.score(make_features(TABLE, 3), None, error)
+
+
+def test_the_shares_of_a_served_score_are_those_of_the_answering_model(a_bundle: Bundle) -> None:
+    features = make_features(TABLE, 3)
+    best = a_bundle.models[0].model
+    values = np.array([features.values[name] for name in best.names], dtype=np.float64)
+    score = a_bundle.score(features)
+    named = dict(zip(best.names, attribute(best, values).tolist(), strict=True))
+    assert dict(score.contributions).items() <= named.items()
+
+
+def test_a_training_image_is_recognised_without_its_name_in_the_bundle() -> None:
+    images = TrainingImages.of(["1.2.3", "1.2.4"])
+    again = TrainingImages.from_json(images.to_json().encode())
+    assert "1.2.3" in again
+    assert "1.2.5" not in again
+    assert "" not in again
+    assert "1.2.3" not in images.to_json()
+    assert TrainingImages.of(["1.2.4", "1.2.3"]) == images
+    # Another cohort has another salt: its hashes of the same image differ.
+    assert not TrainingImages.of(["1.2.3"]).hashes & images.hashes
+
+
+@pytest.mark.parametrize(
+    "text", [b"no json", b"[]", b'{"salt": "a"}', b'{"salt": "a", "images": 3}']
+)
+def test_a_list_of_training_images_that_is_none_is_refused(text: bytes) -> None:
+    with pytest.raises(BundleSchemaError, match="training images"):
+        TrainingImages.from_json(text)
 
 
 def test_a_bundle_on_the_851_features_loads_only_when_forced(a_bundle_folder: Path) -> None:
