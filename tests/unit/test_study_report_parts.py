@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.study.report.blocks import Grid
 from models.study.report.checklist import Item, checklists
+from models.study.report.composing import Composer
 from models.study.report.derived import csv_tables, delong_matrix, errors_table
 from models.study.report.errors import ReportError
 from models.study.report.figures.style import spread
@@ -153,3 +154,11 @@ def test_a_csv_file_quotes_what_needs_it() -> None:
 def test_a_checklist_item_without_text_is_refused() -> None:
     with pytest.raises(ReportError):
         Item("1", "")
+
+
+def test_a_table_too_long_for_a_page_says_where_the_rest_is() -> None:
+    rows = tuple((f"feature{i}", "0.9") for i in range(1000))
+    block = Composer(View(a_study(names=("CM",))), {}).grid(Table("icc", "t", ("a", "b"), rows))
+    assert len(block.table.rows) == 60
+    assert "60 of 1000 rows" in block.table.note
+    assert "tables/icc.csv" in block.table.note

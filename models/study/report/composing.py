@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.study.report.blocks import Block, Grid, Picture, Section, Text
 from models.study.report.figures import Drawing
 from models.study.report.view import View
 from models.study.report.wording import say
 from models.study.results import Table
+
+_MOST_ROWS, _MOST_LETTERS = 60, 600
+_WHOLE = {"manifest"}
+"""No CSV file holds it, so the page does."""
+
+
+def _shortened(table: Table) -> Table:
+    rows = tuple(
+        tuple(
+            cell if len(cell) <= _MOST_LETTERS else cell[:_MOST_LETTERS] + "\N{HORIZONTAL ELLIPSIS}"
+            for cell in row
+        )
+        for row in table.rows[:_MOST_ROWS]
+    )
+    if rows == table.rows or table.name in _WHOLE:
+        return table
+    cut = say("table.cut", shown=len(rows), all=len(table.rows), name=table.name)
+    return replace(table, rows=rows, note=f"{table.note} {cut}".strip())
 
 
 @dataclass(slots=True)
@@ -49,10 +67,10 @@ class Composer:
         return Picture(drawing, self._figures)
 
     def grid(self, table: Table, look: str = "plain") -> Grid:
-        """Place a table."""
+        """Place a table; what is too long for a page stands in its CSV file, and it says so."""
         self._tables += 1
         self.placed.add(table.name)
-        return Grid(table, self._tables, look)
+        return Grid(_shortened(table), self._tables, look)
 
     def tables(self, name: str, look: str = "plain", absent: str = "") -> tuple[Block, ...]:
         """Place the study's tables `name` and `name_*`, or say why there are none.

@@ -41,10 +41,9 @@ def features_section(composer: Composer) -> Section:
     blocks: list[Block] = []
     table = selected_table(composer.view)
     if table is not None:
-        composer.placed.add("selected")
         blocks.append(composer.grid(table))
-    else:
-        blocks += composer.tables("selected")
+    if table is None or composer.view.tables("selected"):
+        blocks += composer.tables("selected", "list")
     blocks.append(composer.picture("importance"))
     composer.placed.add("importance")
     return composer.section("features", *blocks)
