@@ -18,7 +18,7 @@ from tests.peers import require
 from tests.validators.cases import CASES, AnsweredCase, answer
 from tests.validators.pixelmed import errors, validate
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(1200)]
 
 HANDFUL = ("still-1", "two-lesions-one-refused", "reading", "real-jpeg-clip")
 # dcmtk 3.6.7 checks no value representation in UTF-8 and says so for every such file.
@@ -76,7 +76,6 @@ def test_dsrdump_reads_every_report_without_warning(some_answers: Answers) -> No
         assert {line for line in said.stderr.splitlines() if line.strip()} <= {UTF8_UNCHECKED}
 
 
-@pytest.mark.timeout(1200)
 def test_pixelmed_finds_no_error_in_any_report(some_answers: Answers) -> None:
     said = validate(list(some_answers.srs.values()), timeout_s=1100)
     assert said.keys() == set(some_answers.srs.values())
