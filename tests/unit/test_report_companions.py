@@ -205,3 +205,12 @@ def test_a_rejection_note_names_report_and_reason_under_its_title(
     assert text.TextValue == "wrong side"
     assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == a_uid("sr")
     assert (note.PatientID, note.StudyInstanceUID) == ("ST-0001", "2.25.1001")
+
+
+def test_a_language_without_glyphs_is_drawn_in_english() -> None:
+    english = a_full_request()
+    chinese = replace(english, settings=ReportSettings(companions=("sc",), language="zh"))
+    drawn = [objects_of(one)["sc"].pixel_array for one in (english, chinese)]
+    differing = np.flatnonzero((drawn[0] != drawn[1]).any(axis=(1, 2)))
+    # The lesion's name was spoken in Chinese and falls back on its number: one line of type.
+    assert differing.max() - differing.min() < 40
