@@ -103,7 +103,7 @@ class BundledModel:
     entry: ModelEntry
     model: FrozenModel
     novelty: NoveltyReference
-    conformal: ConformalReference | None = None
+    conformal: ConformalReference
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +143,7 @@ class Bundle:
         """
         folder = _find(path_or_name)
         contents, sha256 = read_verified(folder)
-        absent = {DESCRIPTION, ARRAYS, CARD} - set(contents)
+        absent = {DESCRIPTION, ARRAYS, CARD, SEEN} - set(contents)
         if absent:
             raise BundleSchemaError(f"{folder.name} has no {min(absent)}")
         description = BundleDescription.from_json(contents[DESCRIPTION])
@@ -165,9 +165,7 @@ class Bundle:
             models=tuple(models),
             card=contents[CARD].decode(),
             backbone=folder / BACKBONE if deep else None,
-            images=TrainingImages.from_json(contents[SEEN])
-            if SEEN in contents
-            else TrainingImages.of(()),
+            images=TrainingImages.from_json(contents[SEEN]),
         )
 
     @property
@@ -199,11 +197,9 @@ class Bundle:
         """Let pass a tolerated error that every model of the bundle can keep to.
 
         Raises:
-            AbstentionError: The bundle has no reference for it, or too few training cases.
+            AbstentionError: The bundle has too few training cases for it.
         """
         for model in self.models:
-            if model.conformal is None:
-                raise AbstentionError(f"{self.name} cannot abstain: train it again")
             lowest = model.conformal.lowest_error()
             if not lowest <= error < 1:
                 raise AbstentionError(
@@ -266,8 +262,6 @@ class Bundle:
         self, answering: BundledModel, probability: float, error: float
     ) -> tuple[ClassName, ...]:
         self.require_abstention(error)
-        if answering.conformal is None:
-            return ()  # was refused above
         return answering.conformal.classes(probability, error)
 
     def _shift(self, prevalence: float) -> float:

@@ -129,15 +129,13 @@ def unpack_novelty(name: str, model: FrozenModel, arrays: Arrays) -> NoveltyRefe
         raise BundleSchemaError(f"{ARRAYS}: {prefix} does not fit: {error}") from error
 
 
-def unpack_conformal(name: str, arrays: Arrays) -> ConformalReference | None:
-    """Rebuild a model's conformal reference; None in a bundle of the first schema.
+def unpack_conformal(name: str, arrays: Arrays) -> ConformalReference:
+    """Rebuild a model's conformal reference.
 
     Raises:
         BundleSchemaError: An array is missing or does not fit.
     """
     prefix = f"{name}.{CONFORMAL}"
-    if f"{prefix}.benign" not in arrays:
-        return None
     try:
         return ConformalReference(
             _floats(arrays, f"{prefix}.benign"), _floats(arrays, f"{prefix}.malignant")

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from models.bundles.errors import BundleSchemaError
 
-SCHEMA = 1
+SCHEMA = 2
 DESCRIPTION = "bundle.json"
 
 

@@ -158,9 +158,7 @@ def judge(model: BundledModel, table: FeatureTable) -> ModelJudgement:
         return ModelJudgement(model.entry.name, len(labels), None, novel, (), note)
     scores = np.asarray(sigmoid(model.model.logit(values[there])))
     threshold = model.entry.threshold
-    rows: tuple[AbstentionRow, ...] = ()
-    if model.conformal is not None:
-        rows = abstention(model.conformal, scores, labels, threshold)
+    rows = abstention(model.conformal, scores, labels, threshold)
     found = Figures.of(scores, labels, threshold)
     return ModelJudgement(model.entry.name, len(labels), found, novel, rows)
 

@@ -201,6 +201,7 @@ def test_an_object_array_is_refused() -> None:
     [
         ("CM.dual", "CM does not fit"),
         ("CM.novelty.mean", "CM.novelty does not fit"),
+        ("CM.conformal.benign", "CM.conformal does not fit"),
     ],
 )
 def test_a_missing_array_is_refused(a_bundle_folder: Path, array: str, named: str) -> None:
@@ -216,6 +217,7 @@ def test_a_missing_array_is_refused(a_bundle_folder: Path, array: str, named: st
     ("changes", "error"),
     [
         ({"schema": 99}, BundleSchemaError),
+        ({"schema": 1}, BundleSchemaError),
         ({"name": ""}, BundleSchemaError),
         ({"models": []}, BundleSchemaError),
         ({"features": ["dl_000", "dl_000"]}, BundleSchemaError),
@@ -235,7 +237,7 @@ def test_a_description_that_does_not_fit_is_refused(
 
 
 def test_a_bundle_of_another_schema_says_what_to_do(a_bundle_folder: Path) -> None:
-    rewrite(a_bundle_folder, schema=99)
+    rewrite(a_bundle_folder, schema=1)
     with pytest.raises(BundleSchemaError, match="train it again"):
         Bundle.load(a_bundle_folder)
 
