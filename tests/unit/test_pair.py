@@ -6,8 +6,8 @@ import pytest
 
 from node.case import FrameReference
 from node.config import PairingSettings
-from node.pair.completeness import decide
 from node.jobs.lesions import supersedes
+from node.pair.completeness import decide
 from node.pair.matching import lesions
 from tests.factories import a_question, a_seg, a_segment, an_image
 
