@@ -150,8 +150,13 @@ def _add_groups(dataset: Dataset, source: Reference, masks: Sequence[_Mask]) -> 
     orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     shared = Dataset()
     shared.PlaneOrientationSequence = Items([orientation])
-    dataset.SharedFunctionalGroupsSequence = Items([shared])
     frames = [_group(number, source, mask) for number, mask in enumerate(masks, start=1)]
+    if len({mask.spacing for mask in masks}) == 1:
+        # One scale stands among the shared groups: OHIF looks for it there only.
+        shared.PixelMeasuresSequence = frames[0].PixelMeasuresSequence
+        for frame in frames:
+            del frame.PixelMeasuresSequence
+    dataset.SharedFunctionalGroupsSequence = Items([shared])
     dataset.PerFrameFunctionalGroupsSequence = Items(frames)
 
 
