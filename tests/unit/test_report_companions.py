@@ -98,8 +98,9 @@ def test_the_seg_is_placed_in_space_by_the_ultrasound_region(
     the_objects: dict[str, Dataset],
 ) -> None:
     seg = the_objects["seg"]
-    (group,) = seg.PerFrameFunctionalGroupsSequence
-    assert list(group.PixelMeasuresSequence[0].PixelSpacing) == pytest.approx([0.3, 0.2])
+    (shared,) = seg.SharedFunctionalGroupsSequence  # where OHIF looks for the scale
+    assert list(shared.PixelMeasuresSequence[0].PixelSpacing) == pytest.approx([0.3, 0.2])
+    assert "PixelMeasuresSequence" not in seg.PerFrameFunctionalGroupsSequence[0]
     assert seg.FrameOfReferenceUID == a_uid("frame-of-reference-1")
     assert "Synthetic" in seg.ImageComments
 
