@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -59,7 +60,8 @@ class Instance(Base):
     """An acknowledged instance; every version of a SOP Instance UID is kept, one is current.
 
     `standing`: `current`, `superseded` (older demographics, same pixels), `duplicate` (same
-    bytes), `conflict` (same UID, other pixels; kept, never used), `own` (our report came back).
+    bytes), `conflict` (same UID, other pixels; kept, never used), `own` (our report came back),
+    `expired` (its time is over, `expired_at` says when; the bytes are gone, the row stays).
     """
 
     __tablename__ = "instance"
@@ -76,24 +78,27 @@ class Instance(Base):
     series_instance_uid: Mapped[str] = mapped_column(_UID)
     modality: Mapped[str] = mapped_column(String(16))
     patient_id: Mapped[str] = mapped_column(String(64), index=True)
-    blob_sha256: Mapped[str] = mapped_column(_SHA256)
+    blob_sha256: Mapped[str] = mapped_column(_SHA256, index=True)
     size: Mapped[int] = mapped_column(BigInteger)
     header: Mapped[dict[str, Any]]
     source: Mapped[str] = mapped_column(String(80))
     association_id: Mapped[str | None] = mapped_column(ForeignKey("association.id"))
     received_at: Mapped[datetime] = mapped_column(index=True)
+    expired_at: Mapped[datetime | None]
 
 
 class Job(Base):
     """The work that one SEG instance and generation makes: one report.
 
-    `state`: waiting, queued, running, delivering, done, refused, held, dead.
+    `state`: waiting, queued, running, delivering, done, refused, held, dead. `expired_at`: since
+    then the bytes of its report are gone, and it keeps no instance any more.
     """
 
     __tablename__ = "job"
     __table_args__ = (
         UniqueConstraint("seg_uid", "generation"),
         Index("ix_job_state_updated_at", "state", "updated_at"),
+        Index("ix_job_expired_at_updated_at", "expired_at", "updated_at"),
     )
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     seg_uid: Mapped[str] = mapped_column(_UID)
@@ -106,6 +111,15 @@ class Job(Base):
     run: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    expired_at: Mapped[datetime | None]
+
+
+class JobInstance(Base):
+    """An instance that a job needs, or needed; while the job has not expired it is kept."""
+
+    __tablename__ = "job_instance"
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True, index=True)
 
 
 class JobNeed(Base):
@@ -156,7 +170,7 @@ class Report(Base):
     sop_instance_uid: Mapped[str] = mapped_column(_UID, unique=True)
     series_instance_uid: Mapped[str] = mapped_column(_UID)
     study_instance_uid: Mapped[str] = mapped_column(_UID, index=True)
-    blob_sha256: Mapped[str] = mapped_column(_SHA256)
+    blob_sha256: Mapped[str] = mapped_column(_SHA256, index=True)
     size: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
 
@@ -164,7 +178,8 @@ class Report(Base):
 class Delivery(Base):
     """One report object on its way to one destination.
 
-    `state`: pending, sent (accepted, not proven), proven, dead.
+    `state`: pending, sent (accepted, not proven), proven, dead. `absent`: a storage commitment
+    result said that the destination does not have it, so the next attempt sends it unasked.
     """
 
     __tablename__ = "delivery"
@@ -176,7 +191,23 @@ class Delivery(Base):
     state: Mapped[str] = mapped_column(String(16), index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str] = mapped_column(Text, default="")
+    absent: Mapped[bool] = mapped_column(default=False, server_default=false())
     updated_at: Mapped[datetime]
+
+
+class Commitment(Base):
+    """A delivery that an attempt may ask storage commitment for, written before it asks.
+
+    `transaction_root`: its requests are numbered below it (`<root>.1`). An archive that takes its
+    time may answer an early request after later ones were made: all are known.
+    """
+
+    __tablename__ = "commitment"
+    transaction_root: Mapped[str] = mapped_column(_UID, primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(
+        ForeignKey("delivery.id", ondelete="CASCADE"), primary_key=True
+    )
+    asked_at: Mapped[datetime]
 
 
 class ReadingRow(Base):

@@ -102,10 +102,17 @@ def event_report_handler(
 
 
 class CommitmentClient:
-    """An archive reached by DIMSE and proven by storage commitment."""
+    """An archive reached by DIMSE and proven by storage commitment.
 
-    def __init__(self, peer: Peer) -> None:
+    Args:
+        peer: The archive.
+        transaction_root: A UID below which requests are numbered; "" takes a new UID for each.
+    """
+
+    def __init__(self, peer: Peer, transaction_root: str = "") -> None:
         self._peer = peer
+        self._transaction_root = transaction_root
+        self._requests = 0
         self._storage = DimseArchive(peer, query=False)
 
     def __enter__(self) -> Self:
@@ -127,7 +134,7 @@ class CommitmentClient:
         Raises:
             DeliveryError: If there is no association, or the request is refused.
         """
-        transaction_uid = str(generate_uid(prefix=None))
+        transaction_uid = self._transaction()
         try:
             result = self.request(objects, transaction_uid)
         except NothingAcceptedError:
@@ -138,6 +145,12 @@ class CommitmentClient:
             return {item.sop_instance_uid: result.proof(item.sop_instance_uid) for item in objects}
         waiting = Proof(Standing.UNKNOWN, "no commitment result yet", transaction_uid)
         return {item.sop_instance_uid: waiting for item in objects}
+
+    def _transaction(self) -> str:
+        if not self._transaction_root:
+            return str(generate_uid(prefix=None))
+        self._requests += 1
+        return f"{self._transaction_root}.{self._requests}"
 
     def request(self, objects: Sequence[Outgoing], transaction_uid: str) -> CommitmentResult | None:
         """Send the N-ACTION; return the result if it comes on the same association in time.

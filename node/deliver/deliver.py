@@ -29,6 +29,7 @@ def deliver(
     settings: Settings,
     *,
     timeouts: Timeouts | None = None,
+    transaction_root: str = "",
 ) -> Outcome:
     """Make one attempt: ask for what may be there, send what is not, prove what was sent.
 
@@ -41,6 +42,8 @@ def deliver(
             not have them.
         settings: Our AE title and TLS.
         timeouts: How long to wait for the destination.
+        transaction_root: A UID below which storage commitment requests are numbered; "" takes a
+            new UID for each.
 
     Returns:
         An outcome for each object. That a destination cannot be reached is an outcome too.
@@ -59,7 +62,7 @@ def deliver(
         if item.sop_instance_uid in already_sent and destination.verify != "none"
     ]
     try:
-        with _open(destination, settings, timeouts or Timeouts()) as archive:
+        with _open(destination, settings, timeouts or Timeouts(), transaction_root) as archive:
             before = archive.prove(asked_first) if asked_first else {}
             to_send = [
                 item
@@ -78,13 +81,13 @@ def deliver(
 
 
 def _open(
-    destination: DestinationSettings, settings: Settings, timeouts: Timeouts
+    destination: DestinationSettings, settings: Settings, timeouts: Timeouts, root: str
 ) -> AbstractContextManager[Archive]:
     if destination.protocol == "dicomweb":
         return DicomwebArchive(destination.name, destination.url, settings.tls, timeouts)
     peer = Peer.of(destination, settings, timeouts)
     if destination.verify == "commitment":
-        return CommitmentClient(peer)
+        return CommitmentClient(peer, root)
     return DimseArchive(peer, query=destination.verify == "query")
 
 

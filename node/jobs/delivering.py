@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.engine import Engine as Database
 
-from node.audit.tables import Delivery, FindingRow, Report
+from node.audit.tables import Commitment, Delivery, FindingRow, Report
 from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.database import utc_now
@@ -42,7 +43,9 @@ class Deliverer:
 
     def __call__(self, job_id: int, run: int, destination: str, attempt: int) -> None:
         """Make one attempt to deliver what is not proven yet."""
-        rows = self._open(job_id, run, destination, attempt)
+        commits = any(wish.commits for wish in self.stages.destinations if wish.name == destination)
+        root = f"2.25.{uuid4().int}" if commits else ""  # PS3.5 section B.2
+        rows = self._open(job_id, run, destination, attempt, root)
         if not rows:
             return
         parcels = [
@@ -53,7 +56,9 @@ class Deliverer:
                 row.series_instance_uid,
                 self.blobs.path(row.blob_sha256),
                 # Sent before, or sent by an attempt that a kill cut off before it was noted.
-                sent=row.state == "sent" or row.attempts > 0 or attempt > 0 or run > 0,
+                sent=not row.absent
+                and (row.state == "sent" or row.attempts > 0 or attempt > 0 or run > 0),
+                transaction_root=root,
             )
             for row in rows
         ]
@@ -66,7 +71,7 @@ class Deliverer:
         self._note(job_id, run, destination, attempt, rows, receipts)
 
     def _open(
-        self, job_id: int, run: int, destination: str, attempt: int
+        self, job_id: int, run: int, destination: str, attempt: int, root: str
     ) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return what to deliver, and note the attempt before it is made.
 
@@ -81,6 +86,7 @@ class Deliverer:
                     Delivery.id,
                     Delivery.state,
                     Delivery.attempts,
+                    Delivery.absent,
                     Report.kind,
                     Report.sop_class_uid,
                     Report.sop_instance_uid,
@@ -102,8 +108,12 @@ class Deliverer:
             connection.execute(
                 update(Delivery)
                 .where(Delivery.id.in_([row.id for row in rows]))
-                .values(attempts=attempt + 1, updated_at=utc_now())
+                .values(attempts=attempt + 1, absent=False, updated_at=utc_now())
             )
+            if root:  # before the archive is asked: its answer may come at once, by another way
+                asked = {"transaction_root": root, "asked_at": utc_now()}
+                for row in rows:
+                    connection.execute(insert(Commitment).values(delivery_id=row.id, **asked))
             return rows
 
     def _note(
@@ -133,9 +143,9 @@ class Deliverer:
             if unproven and delay is not None:
                 again = delivery(job_id, run, destination, attempt + 1, delay)
                 self.enqueuer.enqueue(connection, again)
-            elif self._notes_follow(connection, job, destination):
+            elif notes_follow(connection, job, destination):
                 self.enqueuer.enqueue(connection, delivery(job_id, run, destination, attempt + 1))
-            self._close_job(connection, job)
+            close_job(connection, self.trail, job)
 
     def _update(
         self,
@@ -161,49 +171,52 @@ class Deliverer:
             patient=job.patient_id,
         )
 
-    def _notes_follow(self, connection: Connection, job: Row[Any], destination: str) -> bool:
-        """Tell whether rejection notes are to be sent now that all else is settled.
 
-        Where the new report did not arrive, the old one is not rejected.
-        """
-        rows = connection.execute(
-            select(Delivery.id, Delivery.state, Report.kind)
-            .join(Report, Report.id == Delivery.report_id)
-            .where(Delivery.job_id == job.id, Delivery.destination == destination)
-        ).all()
-        settled = {row.state for row in rows if family(row.kind) not in NOTES}
-        waiting = [row for row in rows if family(row.kind) in NOTES and row.state in OPEN]
-        if settled & OPEN or not waiting:
-            return False
-        if "dead" in settled:
-            vain = [row.id for row in waiting if family(row.kind) == SUPERSEDING_NOTE]
-            connection.execute(
-                update(Delivery)
-                .where(Delivery.id.in_(vain))
-                .values(
-                    state="dead",
-                    last_error="the report that supersedes did not arrive",
-                    updated_at=utc_now(),
-                )
+def notes_follow(connection: Connection, job: Row[Any], destination: str) -> bool:
+    """Tell whether rejection notes are to be sent now that all else is settled.
+
+    Where the new report did not arrive, the old one is not rejected.
+    """
+    rows = connection.execute(
+        select(Delivery.id, Delivery.state, Report.kind)
+        .join(Report, Report.id == Delivery.report_id)
+        .where(Delivery.job_id == job.id, Delivery.destination == destination)
+    ).all()
+    settled = {row.state for row in rows if family(row.kind) not in NOTES}
+    waiting = [row for row in rows if family(row.kind) in NOTES and row.state in OPEN]
+    if settled & OPEN or not waiting:
+        return False
+    if "dead" in settled:
+        vain = [row.id for row in waiting if family(row.kind) == SUPERSEDING_NOTE]
+        connection.execute(
+            update(Delivery)
+            .where(Delivery.id.in_(vain))
+            .values(
+                state="dead",
+                last_error="the report that supersedes did not arrive",
+                updated_at=utc_now(),
             )
-            waiting = [row for row in waiting if row.id not in vain]
-        return bool(waiting)
-
-    def _close_job(self, connection: Connection, job: Row[Any]) -> None:
-        found = set(
-            connection.scalars(select(Delivery.state).where(Delivery.job_id == job.id).distinct())
         )
-        if found & OPEN:
-            return
-        if "dead" in found:
-            states.change(connection, self.trail, job, "dead", "a destination was not reached")
-            return
-        assessed = connection.execute(
-            select(FindingRow.id)
-            .where(FindingRow.job_id == job.id, FindingRow.status == "assessed")
-            .limit(1)
-        ).first()
-        states.change(connection, self.trail, job, "done" if assessed else "refused")
+        waiting = [row for row in waiting if row.id not in vain]
+    return bool(waiting)
+
+
+def close_job(connection: Connection, trail: Trail, job: Row[Any]) -> None:
+    """End a job of which nothing is on its way any more."""
+    found = set(
+        connection.scalars(select(Delivery.state).where(Delivery.job_id == job.id).distinct())
+    )
+    if found & OPEN:
+        return
+    if "dead" in found:
+        states.change(connection, trail, job, "dead", "a destination was not reached")
+        return
+    assessed = connection.execute(
+        select(FindingRow.id)
+        .where(FindingRow.job_id == job.id, FindingRow.status == "assessed")
+        .limit(1)
+    ).first()
+    states.change(connection, trail, job, "done" if assessed else "refused")
 
 
 def _still_news(

@@ -17,6 +17,7 @@ from node.case import Case, FrameReference, InstanceHeader, Pairing
 from node.database import lock, read_only, utc_now
 from node.jobs import reading, states
 from node.jobs.engine import Enqueuer, Task
+from node.jobs.needs import expired, need
 from node.jobs.stages import PairingQuestion, Stages
 from node.jobs.verified import keep_verdicts
 
@@ -103,6 +104,7 @@ class Pairer:
         pairing = self.stages.pair(question)
         if job is None:
             job = new_job(connection, self.trail, seg, generation=1)
+        need(connection, job.id, _wanted(question.seg, question.assignment))
         self._apply(connection, job, seg, pairing)
 
     def _apply(
@@ -115,7 +117,8 @@ class Pairer:
             case "waiting":
                 needs = [{"job_id": job.id, "sop_instance_uid": uid} for uid in pairing.missing]
                 connection.execute(insert(JobNeed), needs)
-                states.change(connection, self.trail, job, "waiting", pairing.reason)
+                reason = expired(connection, pairing.missing) or pairing.reason
+                states.change(connection, self.trail, job, "waiting", reason)
             case "pending":
                 states.change(connection, self.trail, job, "waiting", pairing.reason)
                 again = Task("pairing", f"pair:{seg.id}:{uuid4()}", (seg.id,), pairing.wait_s)
@@ -131,6 +134,7 @@ class Pairer:
 
     def _queue(self, connection: Connection, job: Row[Any], cases: Sequence[Case]) -> None:
         values = {"cases": [case.to_json() for case in cases]}
+        need(connection, job.id, set().union(*(case.instances() for case in cases)))
         states.change(connection, self.trail, job, "queued", cases=values)
         for case in cases:
             self.trail.record(
@@ -197,6 +201,7 @@ def new_job(connection: Connection, trail: Trail, seg: Row[Any], generation: int
         )
         .returning(Job.id)
     ).scalar_one()
+    need(connection, job_id, {seg.sop_instance_uid})
     trail.record(
         connection,
         "job",
@@ -217,6 +222,24 @@ def current_instance(connection: Connection, sop_instance_uid: str) -> Row[Any] 
     return connection.execute(query).one_or_none()
 
 
+def latest_instance(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:
+    """Return the current version of an instance, or the last one where all have expired.
+
+    For what its header says; the bytes of an expired one are gone.
+    """
+    query = select(Instance.__table__).where(
+        Instance.sop_instance_uid == sop_instance_uid,
+        Instance.standing.in_(("current", "expired")),
+    )
+    newest = query.order_by(Instance.standing == "expired", Instance.version.desc()).limit(1)
+    return connection.execute(newest).one_or_none()
+
+
+def _wanted(seg: InstanceHeader, assignment: FrameReference | None) -> set[str]:
+    wanted = {source.sop_instance_uid for s in seg.segments for source in s.sources}
+    return wanted if assignment is None else wanted | {assignment.sop_instance_uid}
+
+
 def _touched_by(connection: Connection, image: Row[Any]) -> list[str]:
     """Return the SEGs whose jobs an image may set going: those that miss it, and the held."""
     missing = (
@@ -235,9 +258,12 @@ def _question(connection: Connection, seg: Row[Any]) -> PairingQuestion:
     assigned = connection.execute(
         select(Assignment.__table__).where(Assignment.seg_uid == header.sop_instance_uid)
     ).one_or_none()
-    wanted = {source.sop_instance_uid for s in header.segments for source in s.sources}
-    if assigned is not None:
-        wanted.add(assigned.sop_instance_uid)
+    assignment = (
+        None
+        if assigned is None
+        else FrameReference(assigned.sop_instance_uid, assigned.frame_number)
+    )
+    wanted = _wanted(header, assignment)
     for uid in sorted(wanted):
         lock(connection, uid)
     rows = connection.execute(
@@ -261,9 +287,7 @@ def _question(connection: Connection, seg: Row[Any]) -> PairingQuestion:
         seg_received_at=seg.received_at,
         images={u: h for u, h in headers.items() if u not in segs and h.rows > 0},
         siblings=[headers[u] for u in headers if u in segs and u != header.sop_instance_uid],
-        assignment=None
-        if assigned is None
-        else FrameReference(assigned.sop_instance_uid, assigned.frame_number),
+        assignment=assignment,
         study_changed_at=max(row.received_at for row in own_study),
         study_arriving=connection.execute(arriving.limit(1)).first() is not None,
         now=utc_now(),

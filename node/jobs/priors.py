@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from node.audit.tables import FindingRow, Job, LedgerFinding, Report, Withdrawal
-from node.jobs.pairing import current_instance
+from node.jobs.pairing import latest_instance
 from node.jobs.stages import Prior
 
 _DA_LENGTH = 8  # PS3.5 section 6.2
@@ -20,7 +20,7 @@ def priors_of(connection: Connection, job: Row[Any]) -> tuple[Prior, ...]:
     that were withdrawn or superseded do not count. Whether two lesions are the same is for the
     report to decide, by tracking UID.
     """
-    own = current_instance(connection, job.seg_uid)
+    own = latest_instance(connection, job.seg_uid)
     if not job.patient_id or own is None:
         return ()
     today = str(own.header.get("study_date") or "")
@@ -47,7 +47,7 @@ def priors_of(connection: Connection, job: Row[Any]) -> tuple[Prior, ...]:
     ).all()
     found = []
     for row in rows:
-        seg = current_instance(connection, row.seg_uid)
+        seg = latest_instance(connection, row.seg_uid)
         if seg is None or _issuer(seg) != _issuer(own):
             continue
         day = str(seg.header.get("study_date") or "")

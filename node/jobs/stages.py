@@ -188,12 +188,14 @@ class Wish:
         kinds: The companions that it gets beside the SR.
         refusals: It gets reports in which every lesion was refused.
         reject_superseded: It gets a rejection note for what a new report supersedes.
+        commits: What it has is proven by storage commitment.
     """
 
     name: str
     kinds: frozenset[str] = frozenset({"sc"})
     refusals: bool = True
     reject_superseded: bool = False
+    commits: bool = False
 
     def takes(self, kind: str) -> bool:
         """Tell whether it gets an object of a kind such as `sr`, `sc-1` or `gsps-2`."""
@@ -203,7 +205,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One stored report object to be delivered; `sent` if the destination accepted it before."""
+    """One stored report object to be delivered.
+
+    Attributes:
+        sent: The destination accepted it before, or may have.
+        transaction_root: Below which the attempt numbers its storage commitment requests; "" for
+            a destination that is not asked for any.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -211,6 +219,7 @@ class Parcel:
     series_instance_uid: str
     path: Path
     sent: bool
+    transaction_root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

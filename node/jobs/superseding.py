@@ -14,7 +14,7 @@ from node.case import InstanceHeader
 from node.database import utc_now
 from node.jobs import dispatching
 from node.jobs.lesions import supersedes
-from node.jobs.pairing import current_instance
+from node.jobs.pairing import latest_instance
 from node.jobs.stages import Predecessor, RejectedObject, Rejection, ReportObject, Wish
 
 if TYPE_CHECKING:
@@ -218,5 +218,5 @@ def _store(
 
 
 def _header(connection: Connection, seg_uid: str) -> InstanceHeader | None:
-    row = current_instance(connection, seg_uid)
+    row = latest_instance(connection, seg_uid)
     return None if row is None else InstanceHeader.from_json(row.header)

@@ -1,9 +1,10 @@
-"""What happens on an association: request, C-STORE, end."""
+"""What happens on an association: request, C-STORE, N-EVENT-REPORT, end."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Final, cast
 
 from pydicom.dataset import Dataset
@@ -23,13 +24,23 @@ from node.receive.inbox import Announced, Inbox
 from node.receive.spool_file import SpoolFile
 
 _LOG = logging.getLogger(__name__)
+TakeCommitment = Callable[[str, int, Dataset], int]
+"""Takes the calling AE title, Event Type ID and Event Information; returns the status."""
+
 _LIMIT_REACHED: Final = "too many associations"
 
 
 class Handlers:
     """The event handlers of one receiver."""
 
-    def __init__(self, settings: NodeSettings, inbox: Inbox, associations: AssociationLog) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        inbox: Inbox,
+        associations: AssociationLog,
+        commitments: TakeCommitment | None = None,
+    ) -> None:
+        self._commitments = commitments
         self._settings = settings
         self._inbox = inbox
         self._associations = associations
@@ -45,6 +56,7 @@ class Handlers:
             (evt.EVT_REJECTED, self.on_limit_reached),
             (evt.EVT_ACCEPTED, self.on_accepted),
             (evt.EVT_C_STORE, self.on_store),
+            (evt.EVT_N_EVENT_REPORT, self.on_event_report),
         ]
 
     def on_requested(self, event: Event) -> None:
@@ -98,6 +110,18 @@ class Handlers:
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
+
+    def on_event_report(self, event: Event) -> tuple[int, Dataset | None]:
+        """Answer a storage commitment result (PS3.4 section J.3.3); success once it is noted."""
+        if self._commitments is None:
+            return statuses.PROCESSING_FAILURE, None
+        try:
+            information = event.event_information
+            status = self._commitments(_peer(event.assoc)[0], event.event_type or 0, information)
+        except Exception:  # noqa: BLE001 - the handler boundary: the archive may report again
+            _LOG.exception("a commitment result could not be noted")
+            return statuses.PROCESSING_FAILURE, None
+        return status, None
 
     def drain(self, timeout_s: float) -> bool:
         """Decline what comes from now on and wait for what runs; say whether all is done."""

@@ -1,4 +1,4 @@
-"""The C-STORE and C-ECHO provider."""
+"""The C-STORE and C-ECHO provider, which storage commitment results come to as well."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from node.audit.trail import Trail
 from node.config import Settings, TlsSettings
 from node.errors import ConfigurationError
 from node.receive.associations import AssociationLog
-from node.receive.handlers import Handlers
+from node.receive.handlers import Handlers, TakeCommitment
 from node.receive.inbox import Inbox
 from node.receive.spool_file import own_spool
 from node.receive.transport import (
@@ -39,6 +39,7 @@ _IDLE_S = 300.0
 _GOODBYE_S = 5.0
 _POLL_S = 0.1
 _VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 annex A: C-ECHO
+_STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"  # PS3.4 section J.3.5: the Push Model
 
 
 class Receiver:
@@ -46,6 +47,7 @@ class Receiver:
 
     `name` (letters, digits, - and _) stays the same over restarts and differs between receivers:
     associations and spool files that a killed receiver of this name left are cleared at the start.
+    `commitments` takes the results of storage commitment; without it none are accepted.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Receiver:
         *,
         name: str = "receiver",
         pdu_deadline_s: float = PDU_DEADLINE_S,
+        commitments: TakeCommitment | None = None,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
         self._associations = AssociationLog(engine, trail, name)
         self._name = name
-        self._handlers = Handlers(settings.node, inbox, self._associations)
+        self._handlers = Handlers(settings.node, inbox, self._associations, commitments)
+        self._takes_commitments = commitments is not None
         self._pdu_deadline_s = pdu_deadline_s
         self._server: GuardedServer | None = None
         self._thread: threading.Thread | None = None
@@ -129,6 +133,10 @@ class Receiver:
         entity.acse_timeout = _REQUEST_DEADLINE_S
         entity.network_timeout = _IDLE_S
         entity.add_supported_context(_VERIFICATION)
+        if self._takes_commitments:
+            # The archive opens the association and is the SCP: PS3.4 section J.3.3, by role
+            # selection (PS3.7 section D.3.3.4). We are never asked to commit anything.
+            entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=False, scp_role=True)
         for uid, name in self._inbox.contexts.storage.items():
             _register(uid, name)
             entity.supported_contexts += [

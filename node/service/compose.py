@@ -141,7 +141,8 @@ def delivery_stage(settings: Settings) -> Callable[[str, Sequence[Parcel]], Sequ
             for parcel in parcels
         ]
         sent = frozenset(parcel.sop_instance_uid for parcel in parcels if parcel.sent)
-        outcome = deliver(destination, outgoing, sent, settings)
+        root = next((parcel.transaction_root for parcel in parcels), "")
+        outcome = deliver(destination, outgoing, sent, settings, transaction_root=root)
         return [
             Receipt(item.sop_instance_uid, item.state, item.detail, item.permanent)
             for item in outcome.objects
@@ -170,6 +171,7 @@ def wishes(settings: Settings) -> tuple[Wish, ...]:
             kinds=frozenset(common if one.companions is None else one.companions),
             refusals=one.refusals,
             reject_superseded=one.reject_superseded,
+            commits=one.protocol == "dimse" and one.verify == "commitment",
         )
         for one in settings.destination
     )

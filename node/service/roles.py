@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -93,10 +93,15 @@ def _inbox(foundation: Foundation) -> Iterator[Inbox]:
 
 
 def _receive(foundation: Foundation, stop: threading.Event) -> None:
+    from node.jobs.committing import Committer  # noqa: PLC0415
+    from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415
     from node.receive.scp import Receiver  # noqa: PLC0415
+    from node.service.commitments import commitment_taker  # noqa: PLC0415
 
-    with _inbox(foundation) as inbox:
-        receiver = Receiver(foundation.settings, inbox, foundation.database, foundation.trail)
+    rooms = (foundation.database, foundation.trail)
+    with _inbox(foundation) as inbox, closing(DbosEnqueuer(foundation.database)) as enqueuer:
+        taker = commitment_taker(foundation.settings, Committer(*rooms, enqueuer))
+        receiver = Receiver(foundation.settings, inbox, *rooms, commitments=taker)
         host, port = receiver.start()
         _announce(dicom=f"{host}:{port}")
         stop.wait()
