@@ -4,7 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 BIN=.venv/bin
 export OMP_NUM_THREADS=1
-$BIN/crdl bench radiomics
+$BIN/crdl bench radiomics --rivals data/bench/rivals
 $BIN/crdl bench backbone
+$BIN/crdl bench assess
+$BIN/python -m models.study.permuted --seeds 10
 $BIN/python -m models.simulation.realism --cases 60
 exec $BIN/python -m pytest -m bench

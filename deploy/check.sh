@@ -8,6 +8,7 @@ $BIN/ruff check .
 $BIN/ruff format --check .
 $BIN/mypy
 $BIN/lint-imports
-# Units share the cores; tests that start servers and kill them have the machine to themselves.
-$BIN/python -m pytest tests/unit tests/reference -n 2 --dist loadfile
-exec $BIN/python -m pytest tests/integration tests/acceptance
+# Tests of the first two kinds share the cores, a file to each; those that kill nodes and watch the
+# clock have the machine to themselves.
+$BIN/python -m pytest tests/unit tests/reference tests/integration -n 2 --dist loadfile
+exec $BIN/python -m pytest tests/acceptance
