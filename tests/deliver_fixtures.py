@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -72,6 +74,10 @@ class AnArchive:
         keeps: Whether it keeps what it accepts.
         finds_after: How many queries for an object it answers with nothing first.
         commits: The commitment way: `same` association, `reverse`, `never`, or None without it.
+        late_s: How long it takes to open an association of its own.
+        times: How often it reports a result there.
+        loses: How many copies of an object it loses before it keeps one.
+        report_statuses: What it was answered to the results that it reported there.
         received: The data sets on the wire, by SOP Instance UID, one for each C-STORE.
         queries: How many C-FIND requests came.
         associations: How many associations were opened.
@@ -84,6 +90,11 @@ class AnArchive:
     find_status: int = 0x0000
     commits: str | None = None
     reverse_port: int = 0
+    title: str = "ARCHIVE"
+    late_s: float = 0.0
+    times: int = 1
+    loses: dict[str, int] = field(default_factory=dict)
+    report_statuses: list[int] = field(default_factory=list)
     received: list[tuple[str, bytes]] = field(default_factory=list)
     queries: int = 0
     associations: int = 0
@@ -103,7 +114,9 @@ class AnArchive:
 
     @property
     def kept(self) -> set[str]:
-        return {uid for uid, _ in self.received} if self.keeps else set()
+        copies = Counter(uid for uid, _ in self.received)
+        there = {uid for uid, number in copies.items() if number > self.loses.get(uid, 0)}
+        return there if self.keeps else set()
 
     def on_store(self, event: evt.Event) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
@@ -158,7 +171,8 @@ class AnArchive:
         return report, 2 if failed else 1
 
     def _call_back(self, report: Dataset, event_type: int) -> None:
-        entity = AE("ARCHIVE")
+        time.sleep(self.late_s)
+        entity = AE(self.title)
         entity.add_requested_context(COMMITMENT)
         association = entity.associate(
             "127.0.0.1",
@@ -166,7 +180,11 @@ class AnArchive:
             ae_title="CRDL",
             ext_neg=[build_role(COMMITMENT, scu_role=False, scp_role=True)],
         )
-        association.send_n_event_report(report, event_type, COMMITMENT, COMMITMENT_INSTANCE)
+        for _ in range(self.times if association.is_established else 0):
+            status, _ = association.send_n_event_report(
+                report, event_type, COMMITMENT, COMMITMENT_INSTANCE
+            )
+            self.report_statuses.append(status.get("Status", -1))
         association.release()
 
 
