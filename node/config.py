@@ -86,6 +86,53 @@ class AuditSettings(_Section):
         return None if value == "" else value
 
 
+class SyslogSettings(_Section):
+    """`[syslog]`: where the audit goes as DICOM audit messages over TLS; no host, nowhere.
+
+    `ca` proves the collector (empty: the machine's authorities); `certificate` and `key` prove us
+    to it. `facility` is RFC 5424's; DICOM's is 10 (PS3.15 section A.6).
+    """
+
+    host: str = ""
+    port: int = Field(6514, ge=1, le=65535)
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    facility: int = Field(10, ge=0, le=23)
+
+    @field_validator("ca", "certificate", "key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _certificate_comes_with_its_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("give syslog.certificate and syslog.key together")
+        return self
+
+
+class NotifySettings(_Section):
+    """`[notify]`: who is told of what needs a person; no patient's data is in it.
+
+    `webhook` is an http(s) URL that gets JSON; `email_to` gets mail through `smtp_host`, a relay
+    that needs no password. `link` is where a person opens the console.
+    """
+
+    webhook: str = Field("", pattern=r"^(https?://.+)?$")
+    email_to: tuple[str, ...] = ()
+    email_from: str = "crdl-node@localhost"
+    smtp_host: str = ""
+    smtp_port: int = Field(25, ge=1, le=65535)
+    link: str = ""
+
+    @model_validator(mode="after")
+    def _mail_has_a_relay(self) -> Self:
+        if bool(self.email_to) != bool(self.smtp_host):
+            raise ValueError("give notify.email_to and notify.smtp_host together")
+        return self
+
+
 class WebSettings(_Section):
     """`[web]`: where the console and DICOMweb listen."""
 
@@ -242,6 +289,8 @@ class Settings(BaseSettings):
     tls: TlsSettings = TlsSettings()
     database: DatabaseSettings = DatabaseSettings()
     audit: AuditSettings = AuditSettings()
+    syslog: SyslogSettings = SyslogSettings()
+    notify: NotifySettings = NotifySettings()
     web: WebSettings = WebSettings()
     model: ModelSettings = ModelSettings()
     intended_use: IntendedUseSettings = IntendedUseSettings()

@@ -300,6 +300,29 @@ class Withdrawal(Base):
     withdrawn_at: Mapped[datetime]
 
 
+class Follower(Base):
+    """How far a reader of the chain has come: the rows up to `offset` in link `position`."""
+
+    __tablename__ = "follower"
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger)
+    offset: Mapped[int]
+    updated_at: Mapped[datetime]
+
+
+class Notice(Base):
+    """What a person is told, once a channel; `topic` is what makes two notices the same."""
+
+    __tablename__ = "notice"
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    topic: Mapped[str] = mapped_column(String(160), index=True)
+    channel: Mapped[str] = mapped_column(String(16))
+    content: Mapped[dict[str, Any]]
+    made_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None] = mapped_column(index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+
+
 class Lease(Base):
     """An executor's sign of life."""
 
