@@ -11,6 +11,7 @@ from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from node.config import DestinationSettings, Settings, TlsSettings
@@ -103,7 +104,10 @@ def associated(
 
 
 def open_association(
-    peer: Peer, contexts: Sequence[PresentationContext], handlers: Handlers = ()
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    handlers: Handlers = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Association:
     """Open an association that the caller releases or aborts.
 
@@ -111,6 +115,7 @@ def open_association(
         peer: Whom to call.
         contexts: At most 128 presentation contexts (PS3.8 section 9.3.2.2).
         handlers: pynetdicom event handlers, for what the peer may ask of us.
+        roles: The SOP classes for which we take the role of SCP (PS3.7 section D.3.3.4).
 
     Raises:
         NothingAcceptedError: If the peer accepts no context.
@@ -131,6 +136,7 @@ def open_association(
             ae_title=peer.ae_title,
             max_pdu=_MAXIMUM_PDU,
             tls_args=None if context is None else (context, peer.host),
+            ext_neg=list(roles),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _on_connection, [connected]),
                 (evt.EVT_PDU_SENT, _on_pdu_sent),

@@ -22,6 +22,7 @@ from node.blobs import Blob, BlobStore
 from node.case import Case, CaseResult, InstanceHeader
 from node.database import utc_now
 from node.jobs import dispatching, shadowing, states, superseding
+from node.jobs.asking import with_earlier
 from node.jobs.delivering import delivery
 from node.jobs.engine import Enqueuer
 from node.jobs.pairing import assessment
@@ -61,6 +62,8 @@ class Assessor:
         if request is None:
             return
         try:
+            earlier = self.stages.earlier
+            request = with_earlier(request, earlier, self.database, self.trail)
             made = self.stages.assess(request)
             blobs = [self.blobs.put(thing.data) for thing in made.objects]
         except Exception as error:  # noqa: BLE001 - the worker boundary: the job goes on

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from node.audit.tables import FindingRow, Job, LedgerFinding, Report, Withdrawal
+from node.jobs.asking import latest
 from node.jobs.pairing import latest_instance
 from node.jobs.stages import Prior
 
@@ -14,7 +15,7 @@ _DA_LENGTH = 8  # PS3.5 section 6.2
 
 
 def priors_of(connection: Connection, job: Row[Any]) -> tuple[Prior, ...]:
-    """Return what was said in the patient's earlier studies, newest first.
+    """Return what the latest reports said in the patient's earlier studies, newest first.
 
     The same patient has the same Patient ID and issuer; one without an ID is nobody's. Reports
     that were withdrawn or superseded do not count. Whether two lesions are the same is for the
@@ -54,7 +55,7 @@ def priors_of(connection: Connection, job: Row[Any]) -> tuple[Prior, ...]:
         if today and day > today:
             continue  # it came in earlier and is of later
         found.append(_prior(connection, row, day))
-    return tuple(sorted(found, key=lambda one: one.date, reverse=True))
+    return latest(found)
 
 
 def _prior(connection: Connection, row: Row[Any], day: str) -> Prior:

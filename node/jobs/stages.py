@@ -102,6 +102,31 @@ class Prior:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierQuestion:
+    """Whose earlier reports an archive is asked for; `study_date` is DA, "" for none."""
+
+    patient_id: str
+    issuer: str
+    study_instance_uid: str
+    study_date: str
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierAnswer:
+    """What an archive said.
+
+    Attributes:
+        destination: Its name.
+        priors: Of the reports that stand, complete also where there is a failure.
+        failure: Why there may be more, "" where it answered.
+    """
+
+    destination: str
+    priors: tuple[Prior, ...]
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AssessmentRequest:
     """One SEG instance and generation to assess and report.
 
@@ -239,7 +264,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The rooms above, as the jobs see them; `service` fills in those that a role needs."""
+    """The rooms above, as the jobs see them; `service` fills in those that a role needs.
+
+    `earlier` asks an archive for a patient's earlier reports; None asks nobody.
+    """
 
     pair: Callable[[PairingQuestion], Pairing]
     read: Callable[[Path], ReportRead]
@@ -248,3 +276,4 @@ class Stages:
     retry_after: Callable[[int, Sequence[Receipt]], float | None]
     reject: Callable[[Rejection], ReportObject]
     destinations: tuple[Wish, ...]
+    earlier: Callable[[EarlierQuestion], EarlierAnswer] | None = None

@@ -31,6 +31,7 @@ from node.jobs.stages import (
     Stages,
     Wish,
 )
+from node.service.earlier import earlier_stage
 
 if TYPE_CHECKING:  # the receiver, sender and web processes never import torch
     from node.service.activation import Lectern
@@ -215,6 +216,7 @@ def compose(
         retry_after=patience,
         reject=rejection_stage(),
         destinations=wishes(settings),
+        earlier=earlier_stage(settings),
     )
 
 
