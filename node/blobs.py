@@ -6,12 +6,14 @@ the SHA-256 of the content, never anything that was received.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -36,6 +38,10 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_before(path: Path, moment: datetime) -> bool:
+    return path.stat().st_mtime < moment.timestamp()
 
 
 class BlobStore:
@@ -92,7 +98,8 @@ class BlobStore:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _fsync_folder(target.parent.parent)
                 _fsync_folder(self.root)
-            spooled.replace(target)
+            with self._hold(fcntl.LOCK_SH):
+                spooled.replace(target)
             _fsync_folder(target.parent)
         except OSError as error:
             raise BlobError(f"cannot store {spooled.name}: {error.strerror}") from error
@@ -120,6 +127,48 @@ class BlobStore:
     def delete(self, sha256: str) -> None:
         """Remove a blob; no error if it is gone already."""
         self.path(sha256).unlink(missing_ok=True)
+
+    def expire(self, sha256: str, before: datetime) -> bool:
+        """Remove a blob that nobody has kept since `before`; tell whether it is gone.
+
+        Whoever keeps the same bytes at this moment, row still to come, finds them afterwards:
+        keeping makes the file new, and the two exclude each other.
+        """
+        path = self.path(sha256)
+        with self._hold(fcntl.LOCK_EX):
+            try:
+                if path.stat().st_mtime >= before.timestamp():
+                    return False
+                path.unlink()
+            except FileNotFoundError:
+                return True
+        return True
+
+    def older_than(self, before: datetime) -> Iterator[str]:
+        """Yield the hashes of the blobs that nobody has kept since `before`."""
+        for path in self.root.glob("??/??/*"):
+            with suppress(FileNotFoundError):
+                if path.name[:2] == path.parent.parent.name and _is_before(path, before):
+                    yield path.name
+
+    def expire_spool(self, before: datetime) -> int:
+        """Remove the spool files of every process that nothing was written to since `before`."""
+        count = 0
+        for path in (self.root / "spool").rglob("*"):
+            with suppress(FileNotFoundError):
+                if path.is_file() and _is_before(path, before):
+                    path.unlink()
+                    count += 1
+        return count
+
+    @contextmanager
+    def _hold(self, mode: int) -> Iterator[None]:
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, mode)  # each opens it anew: threads exclude each other, too
+            yield
+        finally:
+            os.close(descriptor)
 
     def free_bytes(self) -> int:
         """Return the free space of the file system that holds the store."""

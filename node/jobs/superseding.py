@@ -90,7 +90,8 @@ def supersede(
     earlier = connection.execute(
         select(Withdrawal.id).where(Withdrawal.report_id == old.id)
     ).first()
-    if earlier is None:
+    expired = connection.scalar(select(Job.expired_at).where(Job.id == old.job_id))
+    if earlier is None and expired is None:  # a note is made of the old report's file
         wanted = {wish.name for wish in wishes if wish.reject_superseded}
         reason = "Superseded by a later report of the same lesions."
         notes = write_notes(office, connection, job, old, "superseded", reason, wanted)

@@ -98,6 +98,11 @@ class Withdrawer:
                 return str(job.state)
             if job.state not in {"delivering", "done", "refused", "dead"}:
                 raise JobError(f"job {job.id} is {job.state}; withdraw its report when it is done")
+            if job.expired_at is not None:
+                raise JobError(
+                    f"the files of report {row.id} expired on {job.expired_at.date().isoformat()}; "
+                    "reject it in the archive"
+                )
             self._keep_back(connection, job_id)
             parts = dispatching.shipped(connection, job_id)
             notes = superseding.write_notes(

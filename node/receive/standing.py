@@ -9,6 +9,9 @@ from typing import Literal
 from node.case import InstanceHeader
 
 Standing = Literal["current", "superseded", "duplicate", "conflict", "own"]
+"""Of what arrives; time makes a row `expired`, and then the same instance is new again."""
+
+_GONE = frozenset({"superseded", "expired"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def decide(
     """
     version = max((old.version for old in known), default=0) + 1
     for old in known:
-        if old.kept and old.standing != "superseded" and _same(header, blob_sha256, old):
+        if old.kept and old.standing not in _GONE and _same(header, blob_sha256, old):
             return Verdict("duplicate", old.version, old.row, (), "duplicate")
     if own:
         return Verdict("own", version, None, (), "own")

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.audit import schema
+from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.config import Settings
 from node.database import open_engine, read_only
@@ -41,6 +42,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         ("tls", _tls),
         ("disk", _disk),
         ("database", _database),
+        ("retention", _retention),
         ("destinations", _destinations),
         ("model", _model),
     )
@@ -114,6 +116,25 @@ def _database(settings: Settings) -> Iterator[Check]:
             "ok",
             f"SQLite serves one machine; above {_LONG_QUEUE} studies an hour use PostgreSQL",
         )
+
+
+def _retention(settings: Settings) -> Iterator[Check]:
+    from node.jobs.retention import Keeper, Terms  # noqa: PLC0415 - on demand
+
+    days = settings.retention
+    database = open_engine(settings.database_url)
+    schema.upgrade(database)
+    terms = Terms(days.unreferenced_days, days.proven_days)
+    blobs = BlobStore(settings.node.data_dir / "blobs")
+    due = Keeper(database, Trail("doctor"), blobs, terms).due()
+    database.dispose()
+    yield Check(
+        "retention",
+        "ok",
+        f"would expire now: {due.jobs} reports proven for {days.proven_days} days, "
+        f"{due.instances} instances ({due.size // (1 << 20)} MiB) that no case has used for "
+        f"{days.unreferenced_days} days",
+    )
 
 
 def _destinations(settings: Settings) -> Iterator[Check]:

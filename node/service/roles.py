@@ -139,10 +139,12 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.delivering import Deliverer  # noqa: PLC0415
     from node.jobs.recovery import start_sweeper  # noqa: PLC0415
     from node.service.chaining import keep_chain  # noqa: PLC0415
+    from node.service.keeping import keep_house  # noqa: PLC0415
 
     executor = _executor("deliver")
     stop_sweeper = start_sweeper(foundation.database, executor, "deliver")
     stop_chainer = keep_chain(foundation)
+    stop_keeper = keep_house(foundation)
     engine = DbosEngine(foundation.database, executor)
     deliverer = Deliverer(
         foundation.database,
@@ -155,6 +157,7 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     _announce()
     stop.wait()
     engine.stop(_DRAIN_S)
+    stop_keeper()
     stop_sweeper()
     stop_chainer()
 

@@ -79,7 +79,7 @@ def _everything() -> Subquery:
         Report.blob_sha256,
         Report.created_at,
         literal("made"),
-    ).join(Job, Job.id == Report.job_id)
+    ).join(Job, (Job.id == Report.job_id) & Job.expired_at.is_(None))
     return union_all(received, made).subquery()
 
 
