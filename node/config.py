@@ -210,8 +210,8 @@ class ReportSettings(_Section):
     """`[report]`: the form of the Structured Report and its companions.
 
     `companions` are built for every report; a destination may take fewer or others. `templates`
-    is a folder whose TOML files replace or add to those of `sr_templates`. `trend` asks the first
-    DIMSE destination for earlier reports of the patient.
+    is a folder whose TOML files replace or add to those of `sr_templates`. `trend` tells of
+    the patient's earlier reports: our own, and those that the first DIMSE destination holds.
     """
 
     sop_class: Literal["comprehensive3d", "comprehensive"] = "comprehensive3d"

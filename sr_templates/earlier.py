@@ -160,8 +160,8 @@ def _report(dataset: Dataset) -> EarlierReport:
     return EarlierReport(
         sop_instance_uid=str(dataset.SOPInstanceUID),
         study_instance_uid=str(dataset.StudyInstanceUID),
-        patient_id=str(dataset.get("PatientID") or ""),
-        issuer=str(dataset.get("IssuerOfPatientID") or ""),
+        patient_id=str(dataset.get("PatientID") or "").strip(),
+        issuer=str(dataset.get("IssuerOfPatientID") or "").strip(),
         date=_day(str(dataset.get("StudyDate") or dataset.get("ContentDate") or "")),
         bundle_name=_bundle_name(parameters, version),
         bundle_version=version,

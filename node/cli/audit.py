@@ -120,7 +120,7 @@ def export(
     until: Until = None,
     config: ConfigOption = None,
 ) -> None:
-    """Write the rows that answer as .csv, .jsonl or .parquet; the export itself is audited."""
+    """Write what answers as .csv, .jsonl, .parquet; .ndjson is FHIR, .atna DICOM; audited."""
     form = out.suffix.removeprefix(".")
     if form not in get_args(Format):
         raise InputError(f"{out} ends in none of .{', .'.join(get_args(Format))}")
@@ -128,7 +128,8 @@ def export(
         ledger or (), patient, study, subject, state, actor, _time(since), _time(until)
     )
     with _ledgers(config) as (database, sealer):
-        count = write_export(database, asked, out, cast("Format", form))
+        source = load_settings(config).node.ae_title
+        count = write_export(database, asked, out, cast("Format", form), source)
         with database.begin() as connection:
             Trail(f"person:{getpass.getuser()}", sealer).record(
                 connection,

@@ -135,8 +135,8 @@ def _instances(query: Query, study: str, series: list[Dataset], modality: str) -
     """Retrieve the instances of a modality; an SR only where the archive does not say it is else's.
 
     Raises:
-        DeliveryError: If there are too many, or one is found but not given: without a rejection
-            note nobody knows which report stands.
+        DeliveryError: If there are too many, or one is found but not given: without the latest
+            report or the rejection note nobody knows which report stands.
     """
     retrieved = 0
     for one in series:
@@ -152,14 +152,15 @@ def _instances(query: Query, study: str, series: list[Dataset], modality: str) -
             SOPClassUID="",
         )
         for match in matches:
-            if _value(match, "SOPClassUID") not in {"", *_CLASSES[modality]}:
+            sop_class = _value(match, "SOPClassUID")
+            if sop_class not in {"", *_CLASSES[modality]}:
                 continue
             retrieved += 1
             if retrieved > _MOST_INSTANCES:
                 raise DeliveryError(f"over {_MOST_INSTANCES} {modality} instances in study {study}")
             data = query.get(study, uid, _value(match, "SOPInstanceUID"))
-            if data is None and modality == "KO":
-                raise DeliveryError(f"a key object selection of study {study} cannot be retrieved")
+            if data is None and (modality == "KO" or sop_class):
+                raise DeliveryError(f"an {modality} instance of study {study} cannot be retrieved")
             if data is not None:
                 yield data
 

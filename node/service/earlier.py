@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # pydicom and pynetdicom only where an archive is asked
     from sr_templates.earlier import EarlierReport
 
 WAIT_S = 5.0
-_REST_S = 120.0  # for an archive that did not answer: the next jobs do not wait for it again
+_REST_S = 120.0  # for an archive that kept us waiting: the next jobs do not wait for it again
 
 
 def earlier_stage(
@@ -48,7 +48,9 @@ class _Archive:
         name = self.destination.name
         left = self._rests_until - time.monotonic()
         if left > 0:
-            return EarlierAnswer(name, (), f"not asked: it failed, and rests for {left:.0f} s more")
+            return EarlierAnswer(
+                name, (), f"not asked: it was too slow, and rests {left:.0f} s more"
+            )
         reports: list[EarlierReport] = []
         failures: list[str] = []
         # Not every wait has a limit (the resolver's has none), so the whole gets one from outside;
@@ -56,12 +58,13 @@ class _Archive:
         asking = threading.Thread(
             target=self._ask, args=(question, reports, failures), name="earlier", daemon=True
         )
+        began = time.monotonic()
         asking.start()
         asking.join(self.wait_s)
         if asking.is_alive():
             failures.append(f"{name} took longer than {self.wait_s:g} s")
         failure = failures[-1] if failures else ""
-        if failure:
+        if failure and time.monotonic() - began > self.wait_s / 2:
             self._rests_until = time.monotonic() + _REST_S
         return EarlierAnswer(name, _priors(list(reports)), failure)
 

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -89,25 +90,25 @@ def _run(house: Keeper, reserve: Reserve, stopped: threading.Event) -> None:
         wait_s = _EVERY_FULL_S if full else _EVERY_S
 
 
-def clean(house: Keeper, reserve: Reserve) -> bool:
+def clean(house: Keeper, reserve: Reserve, now: datetime | None = None) -> bool:
     """Sweep and expire once; tell whether it went well and the reserve is held."""
     reserve.take()
     try:
-        _clean(house)
+        _clean(house, now)
     except (SQLAlchemyError, OSError) as error:
         # Its text would show the row, and a row names the patient.
         _log.warning("retention gives up the reserve and tries again: %s", type(error).__name__)
         reserve.give_up()
         try:
-            _clean(house)
+            _clean(house, now)
         except (SQLAlchemyError, OSError) as again:
             _log.error("retention did not run: %s", type(again).__name__)
             return False
     return reserve.take()
 
 
-def _clean(house: Keeper) -> None:
-    house.sweep()
-    expired = house.expire()
+def _clean(house: Keeper, now: datetime | None) -> None:
+    house.sweep(now)
+    expired = house.expire(now)
     if expired.jobs or expired.instances:
         _log.info("%d reports and %d instances have expired", expired.jobs, expired.instances)

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -13,18 +13,22 @@ from pydicom import dcmread
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
-from node.audit.tables import LedgerJob
+from node.audit.tables import Job, LedgerJob
 from node.audit.trail import Trail
+from node.blobs import BlobStore
 from node.config import ReportSettings, Settings
 from node.database import open_engine
 from node.deliver.priors import Patient, earlier_reports
 from node.errors import DeliveryError
 from node.jobs.asking import MOST_REPORTS, latest, with_earlier
+from node.jobs.assessing import Assessor
+from node.jobs.pairing import Pairer
 from node.jobs.stages import (
     AssessmentRequest,
     EarlierAnswer,
     EarlierQuestion,
     Prior,
+    Stages,
     StoredInstance,
 )
 from node.jobs.withdrawing import list_reports
@@ -35,7 +39,7 @@ from node.report.request import Predecessor
 from node.service.earlier import earlier_stage
 from tests.deliver_fixtures import an_archive
 from tests.factories import NOON, a_seg, a_segment, an_image
-from tests.jobs_fixtures import a_database, a_node
+from tests.jobs_fixtures import Rooms, a_database, a_node, a_note, keep
 from tests.peers import Orthanc, free_ports, orthanc
 from tests.report_fixtures import a_request, a_result
 from tests.report_fixtures import an_image as a_picture_of
@@ -130,6 +134,13 @@ def test_an_id_that_reads_like_a_pattern_is_nobody_elses(the_pacs: Orthanc) -> N
 
 
 @pytest.mark.peers
+def test_an_id_beyond_ascii_is_found(the_pacs: Orthanc) -> None:
+    report = a_report("Q\u00e41", "20250910", 35)
+    give(the_pacs, report)
+    assert found(ask(the_pacs.dicom_port, "Q\u00e41")) == [uid_of(report)]
+
+
+@pytest.mark.peers
 def test_somebody_elses_report_is_no_prior(the_pacs: Orthanc) -> None:
     dataset = dcmread(BytesIO(a_report("Q4", "20250910", 41)))
     dataset.Manufacturer = "Somebody else"
@@ -174,25 +185,33 @@ def test_a_report_that_was_withdrawn_elsewhere_is_no_prior(the_pacs: Orthanc) ->
     assert found(ask(the_pacs.dicom_port, "Q8")) == []
 
 
-def test_a_dead_archive_is_said_and_then_left_in_peace() -> None:
-    stage = earlier_stage(asking(free_ports(1)[0]))
-    assert stage is not None
+def test_a_dead_archive_is_said() -> None:
+    answer = ask(free_ports(1)[0], "P")
+    assert answer.priors == ()
+    assert "cannot be reached" in answer.failure
+
+
+def test_an_archive_that_does_not_answer_costs_the_wait_once() -> None:
     question = EarlierQuestion("P", "", NOW, "")
-    first = stage(question)
-    assert first.priors == ()
-    assert "cannot be reached" in first.failure
-    assert "not asked" in stage(question).failure
-
-
-def test_an_archive_that_does_not_answer_costs_no_more_than_the_wait() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         stage = earlier_stage(asking(silent.getsockname()[1]), wait_s=0.5)
         assert stage is not None
         began = time.monotonic()
-        answer = stage(EarlierQuestion("P", "", NOW, ""))
+        answer = stage(question)
         assert time.monotonic() - began < 2
-    assert answer.priors == ()
-    assert answer.failure
+        assert answer.priors == ()
+        assert answer.failure
+        began = time.monotonic()
+        assert "not asked" in stage(question).failure
+        assert time.monotonic() - began < 0.2
+
+
+def test_one_patient_who_cannot_be_asked_about_stops_nobody() -> None:
+    with an_archive() as archive:
+        stage = earlier_stage(asking(archive.port))
+        assert stage is not None
+        assert "cannot be asked about" in stage(EarlierQuestion("A\\B", "", NOW, "")).failure
+        assert "C-GET" in stage(EarlierQuestion("P", "", NOW, "")).failure
 
 
 def test_an_archive_without_c_get_has_no_priors() -> None:
@@ -210,6 +229,13 @@ def test_who_has_no_id_is_not_asked_about() -> None:
 def test_nobody_is_asked_without_a_wish_or_an_archive(trend: bool) -> None:
     assert earlier_stage(Settings.model_validate({"report": {"trend": True}})) is None
     assert (earlier_stage(asking(104, trend=trend)) is not None) == trend
+
+
+class Unheard:
+    """An engine that nobody listens to."""
+
+    def enqueue(self, *_: object) -> None:
+        """Forget a task."""
 
 
 @pytest.fixture
@@ -265,6 +291,49 @@ def test_what_we_reported_ourselves_is_told_by_our_database_alone(tmp_path: Path
             a_question(), lambda _: EarlierAnswer("pacs", theirs), node.database, Trail("work")
         )
     assert request.priors == theirs[1:]
+
+
+def assessed_with(
+    database: Engine, folder: Path, earlier: Callable[[EarlierQuestion], EarlierAnswer] | None
+) -> AssessmentRequest:
+    """What the model is asked about one job of patient P1 when an archive is asked first."""
+    rooms, blobs, trail = Rooms(), BlobStore(folder / "blobs", "work"), Trail("work")
+    stages = Stages(
+        rooms.pair, rooms.read, rooms.assess, rooms.deliver, lambda *_: None, a_note, (), earlier
+    )
+    fields = {"patient_id": "Q9", "study_date": "20260101"}
+    seg = a_seg(a_segment(1, "1.2.3.1"), **fields)
+    with database.begin() as connection:
+        keep(connection, an_image("1.2.3.1", **fields))
+        seg_id = keep(connection, seg)
+    Pairer(database, trail, Unheard(), stages, blobs)(seg_id)
+    with database.connect() as connection:
+        job = connection.execute(select(Job.id, Job.run)).one()
+    Assessor(database, trail, Unheard(), stages, blobs)(job.id, job.run, 1)
+    with database.connect() as connection:
+        assert connection.scalar(select(Job.state)) == "done"
+    (request,) = rooms.requests
+    return request
+
+
+@pytest.mark.peers
+def test_the_worker_tells_what_the_archive_holds(
+    the_pacs: Orthanc, a_ledger: Engine, tmp_path: Path
+) -> None:
+    report = a_report("Q9", "20250910", 91)
+    give(the_pacs, report)
+    stage = earlier_stage(asking(the_pacs.dicom_port))
+    (prior,) = assessed_with(a_ledger, tmp_path, stage).priors
+    assert prior.sop_instance_uid == uid_of(report)
+    (row,) = asked(a_ledger)
+    assert row["found"] == [uid_of(report)]
+
+
+def test_a_dead_archive_does_not_fail_the_job(a_ledger: Engine, tmp_path: Path) -> None:
+    stage = earlier_stage(asking(free_ports(1)[0]))
+    assert assessed_with(a_ledger, tmp_path, stage).priors == ()
+    (row,) = asked(a_ledger)
+    assert "cannot be reached" in str(row["failure"])
 
 
 def test_nobody_is_asked_about_a_patient_without_an_id(a_ledger: Engine) -> None:

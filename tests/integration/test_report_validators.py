@@ -134,6 +134,7 @@ def test_dciodvfy_finds_no_error_in_any_object(written_reports: dict[str, list[P
         assert "Error" not in output, f"{path.name}: {output}"
 
 
+@pytest.mark.bench  # the handful of test_validated_cases.py is checked in every run
 def test_pixelmed_finds_no_error(written_reports: dict[str, list[Path]]) -> None:
     asked = [written_reports[name][0] for name in ("mixed", "comprehensive", "refusal")]
     said = validate(asked)

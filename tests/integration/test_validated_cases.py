@@ -137,5 +137,10 @@ def _groups(
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=120
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        errors="replace",  # dsrdump cuts long texts in the middle of a character
+        check=False,
+        timeout=120,
     )
