@@ -139,8 +139,8 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.delivering import Deliverer  # noqa: PLC0415
     from node.jobs.recovery import start_sweeper  # noqa: PLC0415
     from node.service.chaining import keep_chain  # noqa: PLC0415
-    from node.service.syslog import start_syslog  # noqa: PLC0415
     from node.service.keeping import keep_house  # noqa: PLC0415
+    from node.service.syslog import start_syslog  # noqa: PLC0415
 
     executor = _executor("deliver")
     stop_sweeper = start_sweeper(foundation.database, executor, "deliver")
