@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pydicom import dcmread
+from pydicom.uid import ComprehensiveSRStorage
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
@@ -218,6 +219,13 @@ def test_an_archive_without_c_get_has_no_priors() -> None:
     with an_archive() as archive:
         answer = ask(archive.port, "P")
     assert "offers no Study Root C-GET" in answer.failure
+
+
+def test_an_archive_that_refuses_the_storage_role_has_no_priors() -> None:
+    get = "1.2.840.10008.5.1.4.1.2.2.3"
+    with an_archive(classes=(get, ComprehensiveSRStorage)) as archive:
+        answer = ask(archive.port, "P")
+    assert "refuses the storage role" in answer.failure
 
 
 def test_who_has_no_id_is_not_asked_about() -> None:
