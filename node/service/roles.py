@@ -140,12 +140,14 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.recovery import start_sweeper  # noqa: PLC0415
     from node.service.chaining import keep_chain  # noqa: PLC0415
     from node.service.keeping import keep_house  # noqa: PLC0415
+    from node.service.notify import start_notifier  # noqa: PLC0415
     from node.service.syslog import start_syslog  # noqa: PLC0415
 
     executor = _executor("deliver")
     stop_sweeper = start_sweeper(foundation.database, executor, "deliver")
     stop_chainer = keep_chain(foundation)
     stop_syslog = start_syslog(foundation)
+    stop_notifier = start_notifier(foundation)
     stop_keeper = keep_house(foundation)
     engine = DbosEngine(foundation.database, executor)
     deliverer = Deliverer(
@@ -162,6 +164,7 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     stop_keeper()
     stop_sweeper()
     stop_chainer()
+    stop_notifier()
     stop_syslog()  # after the chainer: it sends what that chained last
 
 
