@@ -75,7 +75,8 @@ def change(
     changed = connection.execute(
         update(Job)
         .where(Job.id == job.id, Job.state == job.state, Job.run == job.run)
-        .values(state=state, reason=reason, updated_at=utc_now(), **columns)
+        # A job that goes on needs its instances again, and its report is kept anew.
+        .values(state=state, reason=reason, updated_at=utc_now(), expired_at=None, **columns)
     )
     if changed.rowcount != 1:
         raise JobError(f"job {job.id} has changed meanwhile; try again")

@@ -23,6 +23,7 @@ from node.blobs import BlobStore
 from node.case import Case, FrameReference
 from node.database import open_engine, utc_now
 from node.errors import JobError
+from node.jobs import states
 from node.jobs.retention import Keeper, Terms
 from node.jobs.withdrawing import Withdrawer, list_reports
 from node.receive.parser import HeaderParser
@@ -220,6 +221,22 @@ def test_the_withdrawal_of_an_expired_report_says_where_to_reject_it(a_running_n
     withdrawer = Withdrawer(node.database, Trail("person:eve"), node.engine, node.blobs, a_note)
     with pytest.raises(JobError, match=r"expired on .*reject it in the archive"):
         withdrawer.withdraw(str(report["id"]), "wrong patient")
+
+
+def test_a_refused_job_that_a_person_retries_after_its_time_needs_its_images_again(
+    a_running_node: Node,
+) -> None:
+    node = a_running_node
+    node.rooms.refuse = True
+    node.receive(an_image(GREY), a_seg(a_segment(1, GREY)))
+    (job,) = node.settles("refused")
+    keeper(node).expire(in_days(91))
+    with node.database.begin() as connection:
+        row = states.hold(connection, job["id"])
+        assert row.expired_at is not None
+        states.change(connection, node.trail, row, "waiting")
+        assert states.find(connection, job["id"]).expired_at is None
+    node.desk.cancel(job["id"])
 
 
 def test_a_job_names_its_seg_and_what_its_cases_use(a_running_node: Node) -> None:
