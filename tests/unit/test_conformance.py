@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from node.config import Companion, ReportSettings, Settings
-from node.deliver import commitment, dimse
+from node.deliver import commitment, dimse, query
 from node.receive import scp, statuses
 from node.report import build_report
 from sr_templates.codes import codes, private_scheme
@@ -52,6 +52,7 @@ def test_the_other_services_are_those_of_the_code() -> None:
     assert set(pairs("other services")) == {
         scp._VERIFICATION,
         dimse._STUDY_ROOT_FIND,
+        query._GET,
         commitment.PUSH_MODEL,
     }
 
