@@ -309,3 +309,18 @@ def test_only_the_worker_loads_torch(a_site: Site) -> None:
         if role:
             libraries = Path(f"/proc/{process.pid}/maps").read_text()
             assert "libtorch" not in libraries, role
+
+
+def test_the_record_of_all_that_can_be_proven_while_the_node_works(
+    a_site: Site, tmp_path: Path
+) -> None:
+    study = a_study(tmp_path, 3)
+    send(a_site, *study.files)
+    assert job_of(a_site, study.seg_uid)["state"] == "done"
+    deadline = time.monotonic() + 60
+    found: dict[str, Any] = {"unchained": 1}
+    while found["unchained"] and time.monotonic() < deadline:  # the chainer passes every 5 s
+        found = json.loads(a_site.node.crdl("audit", "verify", "--json").stdout)
+        assert found["intact"], found["faults"]
+    assert found["unchained"] == 0
+    assert found["rows"] > 10
