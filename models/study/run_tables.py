@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from models.fusion.conformal import ConformalReference
 from models.fusion.errors import FusionError
 from models.study.judged import of_cohort
+from models.study.judgement import abstention
 from models.study.material import Material, Subjects
 from models.study.results import CohortName, Mode, ModelResult, Performance, Table
 from models.study.roster import Roster
@@ -34,6 +36,7 @@ def run_tables(
         worded_table("absent", plan.absent.items()) if plan.absent else None,
         _dropped(material) if material.dropped else None,
         _intermediates(material, shown, seed),
+        _conformal(shown),
     ]
     return tuple(table for table in found if table is not None)
 
@@ -104,6 +107,25 @@ def _intermediates(material: Material, models: Sequence[ModelResult], seed: int)
                 )
             )
     return worded_table("intermediates", rows) if rows else None
+
+
+def _conformal(models: Sequence[ModelResult]) -> Table | None:
+    """Return how abstention at tolerated errors does on the external cohort.
+
+    The reference is the out-of-fold scores of the strict mode; scores of the paper mode have seen
+    their own cases and promise nothing.
+    """
+    rows = []
+    for model in models:
+        if model.mode != "strict" or model.external is None:
+            continue
+        inside, outside = model.cross_validated, model.external
+        reference = ConformalReference.of(inside.scores, inside.labels)
+        for row in abstention(reference, outside.scores, outside.labels, inside.threshold):
+            shares = (row.covered_benign, row.covered_malignant, row.decided, row.correct)
+            cells = ("" if share is None else f"{100 * share.value:.1f} %" for share in shares)
+            rows.append((model.name, f"{100 * row.error:g} %", *cells))
+    return worded_table("conformal", rows) if rows else None
 
 
 def _without(found: Performance, subjects: Subjects, seed: int) -> Performance | None:

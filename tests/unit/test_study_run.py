@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.fusion.conformal import ConformalReference
 from models.fusion.table import FeatureTable
 from models.study.cost import Cost
 from models.study.harmonise import SiteHarmony
@@ -158,3 +159,17 @@ def test_cost_is_counted_apart_from_what_must_be_the_same() -> None:
         pass
     assert list(json.loads(cost.to_json())["seconds"]) == ["one"]
     assert [row[0] for row in cost.table().rows] == ["one", "total"]
+
+
+def test_abstention_is_judged_on_the_external_cohort_of_the_nested_mode(
+    a_result: StudyResult,
+) -> None:
+    (table,) = (table for table in a_result.tables if table.name == "conformal")
+    rows = {(row[0], row[1]): row[2:] for row in table.rows}
+    model = next(one for one in a_result.models["strict"] if one.name == "PreCRDL")
+    assert model.external is not None
+    reference = ConformalReference.of(model.cross_validated.scores, model.cross_validated.labels)
+    malignant = model.external.scores[model.external.labels == 1].tolist()
+    covered = ["malignant" in reference.classes(score, 0.2) for score in malignant]
+    assert rows["PreCRDL", "20 %"][1] == f"{100 * sum(covered) / len(covered):.1f} %"
+    assert {name for name, _ in rows} == {one.name for one in a_result.models["strict"]}
