@@ -258,6 +258,7 @@ def test_the_pretraining_cohort_is_not_the_study_cohort() -> None:
     assert ship.PRETRAINING_SEED != ship.STUDY_SEED
 
 
+@pytest.mark.bench  # trains a bundle and runs a study: a minute on both cores
 def test_the_shipped_bundle_and_its_study_are_made_by_one_command_on_any_number_of_cases(
     a_cohort: Path, a_backbone: Path, tmp_path: Path
 ) -> None:
