@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,6 +19,14 @@ from sr_templates.errors import TemplateError
 from sr_templates.validation import check_templates
 
 AETitle = str
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address; a name other than localhost may not."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Section(BaseModel):

@@ -7,7 +7,6 @@ proxy beside the node brings what comes from elsewhere.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socketserver
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.config import is_loopback
 from node.errors import ConfigurationError, InputError
 from node.jobs.outcomes import Kept, OutcomeSaid
 from node.service.hl7_results import WrongTypeError, outcomes_of
@@ -49,11 +49,7 @@ class MllpListener(socketserver.ThreadingTCPServer):
 
 
 def _require_loopback(host: str) -> None:
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(host):
         raise ConfigurationError(
             f"reading.mllp_host {host!r} is reachable from elsewhere and HL7 v2 authenticates"
             " nobody; use 127.0.0.1 and bring results there"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from node.blobs import BlobStore
-from node.config import Settings
+from node.config import Settings, is_loopback
 from node.errors import ConfigurationError
 from node.web.archive.held import Holdings
 from node.web.archive.qido import qido_router
@@ -110,11 +109,7 @@ def require_loopback(host: str) -> None:
     Raises:
         ConfigurationError: If it is another one.
     """
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(host):
         raise ConfigurationError(
             f"web.host {host!r} is reachable from elsewhere and no authentication is configured;"
             " use 127.0.0.1"
