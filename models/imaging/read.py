@@ -70,6 +70,14 @@ class Frame:
         """Rows and columns."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
+    def eight_bit(self) -> NDArray[np.uint8]:
+        """Return it for a person to see: RGB as it is, grey with white at 255."""
+        if self.is_colour:
+            return self.pixels.astype(np.uint8)
+        white = 2.0**self.bits - 1.0
+        scaled = np.clip(self.pixels.astype(np.float64) / white, 0, 1) * 255
+        return np.rint(scaled).astype(np.uint8)
+
 
 def read_frame(
     dataset: Dataset, frame_number: int = 1, *, max_pixels: int = DEFAULT_MAX_PIXELS

@@ -21,7 +21,6 @@ from node.errors import ConfigurationError
 
 KEY_BYTES = 32
 NONCE_DIGITS = 16
-SEAL_LENGTH = NONCE_DIGITS + 64  # a nonce, then HMAC-SHA-256, hexadecimal
 
 Facts = tuple[int, str, str, str, str, str, str, str, str]
 """What a seal covers: schema version, ledger, time, actor, event, subject, study, patient and

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
-from sqlalchemy import Engine
 
-from node.audit import schema
 from node.audit.export import Format
 from node.audit.export import export as write_export
 from node.audit.query import Question, ask
-from node.audit.seal import Sealer
 from node.audit.trail import Trail
 from node.audit.verify import read_heads, signed_head
 from node.audit.verify import verify as prove
+from node.cli.ledger import open_ledger
 from node.cli.output import ConfigOption, JsonOption, print_json, print_rows
 from node.config import load_settings
-from node.database import open_engine
 from node.errors import InputError
 
 app = typer.Typer(help="The record of everything the node did.", no_args_is_help=True)
@@ -66,7 +61,7 @@ def query(
     asked = Question(
         ledger or (), patient, study, subject, state, actor, _time(since), _time(until), limit
     )
-    with _ledgers(config) as (database, _):
+    with open_ledger(config) as (database, _):
         rows = ask(database, asked)
     columns = ("at", "actor", "ledger", "event", "subject", "patient", "detail")
     print_rows(rows, columns, as_json=as_json)
@@ -82,7 +77,7 @@ def verify(
 ) -> None:
     """Prove that no row was altered, removed or added; exit 1 names the first that was."""
     kept = read_heads(heads) if heads is not None else ()
-    with _ledgers(config) as (database, sealer):
+    with open_ledger(config) as (database, sealer):
         found = prove(database, sealer, kept)
     if as_json:
         print_json(asdict(found) | {"intact": found.intact})
@@ -100,7 +95,7 @@ def verify(
 @app.command()
 def head(config: ConfigOption = None) -> None:
     """Print the signed end of the chain, to be kept where the node's admin cannot change it."""
-    with _ledgers(config) as (database, sealer):
+    with open_ledger(config) as (database, sealer):
         end = signed_head(database, sealer)
     if end is None:
         raise InputError("nothing is chained yet: the node chains while it runs")
@@ -127,7 +122,7 @@ def export(
     asked = Question(
         ledger or (), patient, study, subject, state, actor, _time(since), _time(until)
     )
-    with _ledgers(config) as (database, sealer):
+    with open_ledger(config) as (database, sealer):
         source = load_settings(config).node.ae_title
         count = write_export(database, asked, out, cast("Format", form), source)
         with database.begin() as connection:
@@ -146,14 +141,3 @@ _FAULT_COLUMNS = ("kind", "where", "number", "detail")
 
 def _asked(question: Question) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(question).items() if value}
-
-
-@contextmanager
-def _ledgers(config: Path | None) -> Iterator[tuple[Engine, Sealer]]:
-    settings = load_settings(config)
-    database = open_engine(settings.database_url)
-    try:
-        schema.upgrade(database)
-        yield database, Sealer.from_file(settings.audit_key)
-    finally:
-        database.dispose()

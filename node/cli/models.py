@@ -14,14 +14,11 @@ from typing import Annotated, Literal
 import typer
 from sqlalchemy import Engine
 
-from node.audit import schema
-from node.audit.seal import Sealer
 from node.audit.trail import Trail
 from node.cli import study
+from node.cli.ledger import open_ledger
 from node.cli.monitor import monitor
 from node.cli.output import ConfigOption, JsonOption, print_json, print_rows, progress_bar
-from node.config import load_settings
-from node.database import open_engine
 
 Role = Literal["serving", "shadow"]
 BackendOption = Annotated[
@@ -195,13 +192,8 @@ def compare(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @contextmanager
 def the_ledger(config: Path | None) -> Iterator[tuple[Engine, Trail]]:
     """The configured node's database, and a person's hand in its ledger."""
-    settings = load_settings(config)
-    database = open_engine(settings.database_url)
-    try:
-        schema.upgrade(database)
-        yield database, Trail(f"person:{getpass.getuser()}", Sealer.from_file(settings.audit_key))
-    finally:
-        database.dispose()
+    with open_ledger(config) as (database, sealer):
+        yield database, Trail(f"person:{getpass.getuser()}", sealer)
 
 
 def _role(*, shadow: bool) -> Role:

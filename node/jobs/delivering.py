@@ -16,9 +16,9 @@ from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.database import utc_now
 from node.jobs import states
-from node.jobs.dispatching import NOTES, OPEN, SUPERSEDING_NOTE, family
+from node.jobs.dispatching import NOTES, OPEN, SUPERSEDING_NOTE
 from node.jobs.engine import Enqueuer, Task
-from node.jobs.stages import Parcel, Receipt, Stages
+from node.jobs.stages import Parcel, Receipt, Stages, family
 
 _log = logging.getLogger(__name__)
 

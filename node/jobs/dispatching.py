@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from node.audit.tables import Delivery, Report
 from node.database import utc_now
+from node.jobs.stages import family
 
 SUPERSEDING_NOTE: Final = "reject"
 """Kind of a rejection note for what a new report supersedes; the new one must arrive first."""
@@ -16,11 +17,6 @@ WITHDRAWING_NOTE: Final = "withdraw"
 """Kind of a rejection note for the job's own report."""
 NOTES: Final = frozenset({SUPERSEDING_NOTE, WITHDRAWING_NOTE})
 OPEN: Final = frozenset({"pending", "sent"})
-
-
-def family(kind: str) -> str:
-    """Return the kind without its number: `sc` of `sc-2`."""
-    return kind.partition("-")[0]
 
 
 def put(connection: Connection, job_id: int, destination: str, report_ids: Iterable[int]) -> None:

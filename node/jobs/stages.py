@@ -205,6 +205,11 @@ class Rejection:
     when: datetime
 
 
+def family(kind: str) -> str:
+    """Return the kind without its number: `sc` of `sc-2`."""
+    return kind.partition("-")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What one destination wants of a report.
@@ -224,8 +229,7 @@ class Wish:
 
     def takes(self, kind: str) -> bool:
         """Tell whether it gets an object of a kind such as `sr`, `sc-1` or `gsps-2`."""
-        family = kind.partition("-")[0]
-        return family == "sr" or family in self.kinds
+        return family(kind) in {"sr", *self.kinds}
 
 
 @dataclass(frozen=True, slots=True)

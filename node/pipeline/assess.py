@@ -323,11 +323,8 @@ def _frame_of(sight: _Sight) -> FrameReference:
 
 def _picture(frame: Frame) -> NDArray[np.uint8]:
     """Return the frame as eight-bit RGB, for a person to see."""
-    if frame.is_colour:
-        return frame.pixels.astype(np.uint8)
-    white = 2.0**frame.bits - 1.0
-    grey = np.rint(np.clip(frame.pixels.astype(np.float64) / white, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    pixels = frame.eight_bit()
+    return pixels if frame.is_colour else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _evidence(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from fastapi import Request
 from pydicom import Dataset
 
 from node.web.archive.held import Held, uids_of
 from node.web.archive.matching import Query
+
+PREFIX = "/dicom-web"
 
 _STUDY = (
     *("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "PatientName"),
@@ -57,6 +60,11 @@ def instance_answers(held: Sequence[Held], query: Query, base: str) -> Iterator[
         answer.update({tag: element for tag, element in above.items() if tag not in answer})
         answer.RetrieveURL = url_of(one, base)
         yield answer
+
+
+def base_of(request: Request) -> str:
+    """Return where this service's resources begin, as the client addressed it."""
+    return str(request.base_url).rstrip("/") + PREFIX
 
 
 def url_of(held: Held, base: str) -> str:

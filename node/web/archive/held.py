@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from sqlalchemy import Engine, Select, Subquery, func, literal, select, union_all
+from sqlalchemy import Engine, Select, Subquery, func, select, union_all
 
 from node.audit.tables import Instance, Job, Report
 from node.blobs import BlobStore
@@ -24,7 +24,6 @@ class Held:
     study: str
     series: str
     instance: str
-    sop_class: str
     path: Path
 
     def header(self) -> Dataset:
@@ -64,21 +63,17 @@ def _everything() -> Subquery:
         Instance.study_instance_uid.label("study"),
         Instance.series_instance_uid.label("series"),
         Instance.sop_instance_uid.label("instance"),
-        Instance.sop_class_uid.label("sop_class"),
         Instance.patient_id.label("patient"),
         Instance.blob_sha256.label("blob"),
         Instance.received_at.label("at"),
-        literal("received").label("origin"),
     ).where(Instance.standing == "current")
     made = select(
         Report.study_instance_uid,
         Report.series_instance_uid,
         Report.sop_instance_uid,
-        Report.sop_class_uid,
         Job.patient_id,
         Report.blob_sha256,
         Report.created_at,
-        literal("made"),
     ).join(Job, (Job.id == Report.job_id) & Job.expired_at.is_(None))
     return union_all(received, made).subquery()
 
@@ -95,13 +90,12 @@ class Holdings:
         """Return the instances of a filter, in the order of arrival."""
         table = self._everything.c
         query = self._narrowed(
-            select(table.study, table.series, table.instance, table.sop_class, table.blob), wanted
+            select(table.study, table.series, table.instance, table.blob), wanted
         ).order_by(table.at, table.instance)
         with read_only(self.engine) as connection:
             rows = connection.execute(query).all()
         return [
-            Held(row.study, row.series, row.instance, row.sop_class, self.blobs.path(row.blob))
-            for row in rows
+            Held(row.study, row.series, row.instance, self.blobs.path(row.blob)) for row in rows
         ]
 
     def studies(self, wanted: Filter, limit: int, offset: int) -> list[str]:

@@ -10,7 +10,13 @@ from fastapi import APIRouter, Request, Response
 from pydicom import Dataset
 
 from node.errors import InputError
-from node.web.archive.answers import instance_answers, series_answers, study_answer
+from node.web.archive.answers import (
+    PREFIX,
+    base_of,
+    instance_answers,
+    series_answers,
+    study_answer,
+)
 from node.web.archive.held import Filter, Held, Holdings
 from node.web.archive.matching import Query, matches, parse_query
 
@@ -21,14 +27,14 @@ Answers = Callable[[Sequence[Held], Query, str], Iterator[Dataset]]
 
 def qido_router(holdings: Holdings) -> APIRouter:
     """Make the routes of the Search transaction."""
-    router = APIRouter(prefix="/dicom-web")
+    router = APIRouter(prefix=PREFIX)
 
     def found(request: Request, answers: Answers, study: str = "", series: str = "") -> Response:
         try:
             query = parse_query(request.query_params.multi_items())
         except InputError as error:
             return Response(str(error), 400, media_type="text/plain")
-        base = str(request.base_url).rstrip("/") + "/dicom-web"
+        base = base_of(request)
         results = _search(holdings, query, answers, base, study, series)
         wanted = list(islice(results, query.offset, query.offset + query.limit))
         if not wanted:

@@ -20,13 +20,8 @@ def picture(dataset: Dataset, frame_number: int, longest: int | None = None) -> 
     Raises:
         ModelsError: The frame cannot be decoded.
     """
-    frame = read_frame(dataset, frame_number)
-    pixels = frame.pixels
-    if not frame.is_colour:
-        white = 2.0**frame.bits - 1.0
-        scaled = np.clip(pixels.astype(np.float64) / white, 0, 1) * 255
-        pixels = np.rint(scaled).astype(np.uint8)
-    page = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8))
+    pixels = read_frame(dataset, frame_number).eight_bit()
+    page = Image.fromarray(np.ascontiguousarray(pixels))
     if longest is not None:
         page.thumbnail((longest, longest))
     return page

@@ -18,7 +18,7 @@ from pydicom.encaps import generate_frames
 from models.errors import ModelsError
 from node.errors import InputError
 from node.web.archive.accept import Accept, frame_media_type
-from node.web.archive.answers import url_of
+from node.web.archive.answers import PREFIX, base_of, url_of
 from node.web.archive.held import Filter, Held, Holdings
 from node.web.archive.rendered import picture
 
@@ -31,7 +31,7 @@ _RAW = "application/octet-stream"
 
 def wado_router(holdings: Holdings) -> APIRouter:
     """Make the routes of the Retrieve transaction."""
-    router = APIRouter(prefix="/dicom-web")
+    router = APIRouter(prefix=PREFIX)
     retrieve = _Retrieve(holdings)
     study, series = "/studies/{study}", "/studies/{study}/series/{series}"
     instance = f"{series}/instances/{{instance}}"
@@ -68,7 +68,7 @@ class _Retrieve:
         held = self._held(request)
         if not held:
             return _absent()
-        base = str(request.base_url).rstrip("/") + "/dicom-web"
+        base = base_of(request)
         found = [_metadata(one, url_of(one, base)) for one in held]
         return Response(json.dumps(found), media_type="application/dicom+json")
 
