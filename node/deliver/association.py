@@ -15,6 +15,7 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from node.config import DestinationSettings, Settings, TlsSettings
+from node.deliver.reactor import pause_properly
 from node.deliver.tls import client_context
 from node.errors import DeliveryError
 
@@ -146,6 +147,7 @@ def open_association(
     except OSError as error:  # the host name does not resolve
         raise DeliveryError(f"{peer} cannot be reached: {error}") from error
     if association.is_established:
+        pause_properly(association)
         return association
     if association.rejected_contexts and not association.accepted_contexts:
         raise NothingAcceptedError(f"{peer} accepts none of the proposed SOP classes")
