@@ -1,0 +1,61 @@
+"""The tables. *Work* tables hold the current state and change; *ledger* tables are append-only.
+
+Every change of a work row writes its ledger row in the same transaction (`trail.record`).
+"""
+
+from node.audit.tables.base import Base
+from node.audit.tables.bundles import Activation, ShadowFinding
+from node.audit.tables.intake import Assignment, Association, Instance
+from node.audit.tables.ledger import (
+    LEDGERS,
+    ChainLink,
+    Ledger,
+    LedgerAssociation,
+    LedgerCase,
+    LedgerDelivery,
+    LedgerFinding,
+    LedgerInstance,
+    LedgerJob,
+    LedgerReading,
+    LedgerReport,
+    LedgerSystem,
+)
+from node.audit.tables.readings import Outcome, ReadingRow
+from node.audit.tables.reports import Commitment, Delivery, FindingRow, Report, Withdrawal
+from node.audit.tables.upkeep import Follower, Installation, Lease, Notice
+from node.audit.tables.work import Job, JobInstance, JobNeed
+
+__all__ = [
+    "LEDGERS",
+    "Activation",
+    "Assignment",
+    "Association",
+    "Base",
+    "ChainLink",
+    "Commitment",
+    "Delivery",
+    "FindingRow",
+    "Follower",
+    "Installation",
+    "Instance",
+    "Job",
+    "JobInstance",
+    "JobNeed",
+    "Lease",
+    "Ledger",
+    "LedgerAssociation",
+    "LedgerCase",
+    "LedgerDelivery",
+    "LedgerFinding",
+    "LedgerInstance",
+    "LedgerJob",
+    "LedgerReading",
+    "LedgerReport",
+    "LedgerSystem",
+    "Notice",
+    "Outcome",
+    "ReadingRow",
+    "Report",
+    "ShadowFinding",
+    "Withdrawal",
+]

@@ -1,0 +1,54 @@
+"""The work that SEG instances make, and what each job needs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from node.audit.tables.base import UID, Base, Id
+
+
+class Job(Base):
+    """The work that one SEG instance and generation makes: one report.
+
+    `state`: waiting, queued, running, delivering, done, refused, held, dead. `expired_at`: since
+    then the bytes of its report are gone, and it keeps no instance any more.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (
+        UniqueConstraint("seg_uid", "generation"),
+        Index("ix_job_state_updated_at", "state", "updated_at"),
+        Index("ix_job_expired_at_updated_at", "expired_at", "updated_at"),
+    )
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    seg_uid: Mapped[str] = mapped_column(UID)
+    generation: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    study_instance_uid: Mapped[str] = mapped_column(UID, index=True)
+    patient_id: Mapped[str] = mapped_column(String(64), index=True)
+    cases: Mapped[dict[str, Any]]
+    run: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    expired_at: Mapped[datetime | None]
+
+
+class JobInstance(Base):
+    """An instance that a job needs, or needed; while the job has not expired it is kept."""
+
+    __tablename__ = "job_instance"
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True, index=True)
+
+
+class JobNeed(Base):
+    """An instance that a waiting job still misses."""
+
+    __tablename__ = "job_need"
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True, index=True)

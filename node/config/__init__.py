@@ -1,0 +1,35 @@
+"""One frozen Settings value, read from node.toml and overridden by CRDL_SECTION__KEY."""
+
+from node.config.assessment import IntendedUseSettings, ModelSettings, PairingSettings
+from node.config.network import NodeSettings, TlsSettings, WebSettings
+from node.config.record import (
+    AuditSettings,
+    DatabaseSettings,
+    NotifySettings,
+    RetentionSettings,
+    SyslogSettings,
+)
+from node.config.reporting import Companion, DestinationSettings, ReadingSettings, ReportSettings
+from node.config.section import is_loopback
+from node.config.settings import Settings, load_settings
+
+__all__ = [
+    "AuditSettings",
+    "Companion",
+    "DatabaseSettings",
+    "DestinationSettings",
+    "IntendedUseSettings",
+    "ModelSettings",
+    "NodeSettings",
+    "NotifySettings",
+    "PairingSettings",
+    "ReadingSettings",
+    "ReportSettings",
+    "RetentionSettings",
+    "Settings",
+    "SyslogSettings",
+    "TlsSettings",
+    "WebSettings",
+    "is_loopback",
+    "load_settings",
+]
