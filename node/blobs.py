@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
+from node.boundaries import passing
 from node.errors import BlobError
 
 _CHUNK = 1 << 20
@@ -93,6 +94,7 @@ class BlobStore:
                 file.flush()
                 os.fsync(file.fileno())
                 size = os.fstat(file.fileno()).st_size
+            passing("file-synced")
             target = self.path(sha256)
             if not target.parent.is_dir():
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +102,7 @@ class BlobStore:
                 _fsync_folder(self.root)
             with self._hold(fcntl.LOCK_SH):
                 spooled.replace(target)
+            passing("renamed")
             _fsync_folder(target.parent)
         except OSError as error:
             raise BlobError(f"cannot store {spooled.name}: {error.strerror}") from error

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
+from node.boundaries import passing
 from node.config import DestinationSettings, Settings
 from node.deliver.archive import Archive, Proof, Standing
 from node.deliver.association import Peer, Timeouts
@@ -71,6 +72,7 @@ def deliver(
                 or before[item.sop_instance_uid].standing is Standing.ABSENT
             ]
             answers = archive.store(to_send) if to_send else {}
+            passing("sent")
             stored = [item for item in to_send if answers[item.sop_instance_uid].stored]
             after = {} if destination.verify == "none" else _prove(archive, stored)
     except DeliveryError as error:

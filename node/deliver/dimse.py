@@ -12,6 +12,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from node.boundaries import passing
 from node.deliver.archive import Proof, Standing
 from node.deliver.association import NothingAcceptedError, Peer, open_association
 from node.deliver.contexts import Batch, Encoded, batches, encode_all
@@ -83,6 +84,7 @@ class DimseArchive:
                     answer = StoreAnswer(stored=False, detail=str(error), permanent=True)
                 except DeliveryError as error:
                     answer = StoreAnswer(stored=False, detail=str(error))
+                passing("first-sent")
                 yield item.outgoing.sop_instance_uid, answer
 
     def prove(self, objects: Sequence[Outgoing]) -> Mapping[str, Proof]:

@@ -19,6 +19,7 @@ from node.audit.tables import (
 )
 from node.audit.trail import Trail
 from node.blobs import Blob, BlobStore
+from node.boundaries import passing
 from node.case import Case, CaseResult, InstanceHeader
 from node.database import utc_now
 from node.jobs import dispatching, shadowing, states, superseding
@@ -61,16 +62,20 @@ class Assessor:
         request = self._begin(job_id, run)
         if request is None:
             return
+        passing("assessment-begun")
         try:
             earlier = self.stages.earlier
             request = with_earlier(request, earlier, self.database, self.trail)
             made = self.stages.assess(request)
+            passing("assessed")
             blobs = [self.blobs.put(thing.data) for thing in made.objects]
         except Exception as error:  # noqa: BLE001 - the worker boundary: the job goes on
             _log.exception("job %d failed at attempt %d", job_id, attempt)
             self._fail(job_id, run, attempt, error)
             return
+        passing("report-stored")
         self._finish(job_id, run, made, blobs)
+        passing("report-committed")
 
     def _begin(self, job_id: int, run: int) -> AssessmentRequest | None:
         with self.database.begin() as connection:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine as Database
 from node.audit.tables import Commitment, Delivery, FindingRow, Report
 from node.audit.trail import Trail
 from node.blobs import BlobStore
+from node.boundaries import passing
 from node.database import utc_now
 from node.jobs import states
 from node.jobs.dispatching import NOTES, OPEN, SUPERSEDING_NOTE
@@ -48,6 +49,7 @@ class Deliverer:
         rows = self._open(job_id, run, destination, attempt, root)
         if not rows:
             return
+        passing("attempt-noted")
         parcels = [
             Parcel(
                 row.sop_class_uid,
@@ -68,7 +70,9 @@ class Deliverer:
             _log.exception("delivery of job %d to %s failed", job_id, destination)
             text = f"{type(error).__name__}: {error}"
             receipts = [Receipt(row.sop_instance_uid, "failed", text) for row in rows]
+        passing("proven")
         self._note(job_id, run, destination, attempt, rows, receipts)
+        passing("delivered")
 
     def _open(
         self, job_id: int, run: int, destination: str, attempt: int, root: str

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine as Database
 from node.audit.tables import Assignment, Association, Instance, Job, JobNeed
 from node.audit.trail import Trail
 from node.blobs import BlobStore
+from node.boundaries import passing
 from node.case import Case, FrameReference, InstanceHeader, Pairing
 from node.database import lock, read_only, utc_now
 from node.jobs import reading, states
@@ -46,6 +47,11 @@ class Pairer:
 
     def __call__(self, instance_id: int) -> None:
         """Pair what an acknowledged instance makes possible."""
+        passing("pairing-begun")
+        self._pair(instance_id)
+        passing("paired")
+
+    def _pair(self, instance_id: int) -> None:
         heard = self._hear(instance_id)
         with self.database.begin() as connection:
             row = connection.execute(

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.audit.tables import Instance, Report
 from node.audit.trail import Trail
 from node.blobs import Blob, BlobStore
+from node.boundaries import passing
 from node.case import InstanceHeader
 from node.config import NodeSettings
 from node.database import lock, read_only, utc_now
@@ -117,8 +118,10 @@ class Inbox:
         source = source[:_SOURCE_CHARACTERS]
         header: InstanceHeader | None = None
         try:
+            passing("spooled")
             self.room.require()
             header = self._parser.read(spooled)
+            passing("parsed")
             announced.require(header)
             self.contexts.require(header.sop_class_uid, header.transfer_syntax_uid)
             return self._take_over(spooled, header, source, association_id)
@@ -144,7 +147,9 @@ class Inbox:
             accepted = self._settle(header, None, source, association_id)
         # A version may have come or gone since the look without a lock: then it needs its bytes.
         if accepted is None:
-            accepted = self._settle(header, self.blobs.keep(spooled), source, association_id)
+            blob = self.blobs.keep(spooled)
+            passing("kept")
+            accepted = self._settle(header, blob, source, association_id)
         assert accepted is not None  # noqa: S101 - with a blob every verdict settles
         return accepted
 
@@ -181,6 +186,8 @@ class Inbox:
             )
             if verdict.standing == "current":
                 self._enqueue(connection, row)
+            passing("rows-written")
+        passing("committed")
         return Accepted(
             row,
             header.sop_class_uid,
