@@ -77,6 +77,7 @@ class InstanceHeader:
     transfer_syntax_uid: str
     modality: str = ""
     patient_id: str = ""
+    patient_name: str = ""
     issuer_of_patient_id: str = ""
     patient_birth_date: str = ""
     patient_sex: str = ""

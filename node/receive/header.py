@@ -128,6 +128,7 @@ def _header(dataset: Dataset, encoding: Encoding, pixels_sha256: str) -> Instanc
         transfer_syntax_uid=encoding.transfer_syntax_uid,
         modality=read.text(dataset, "Modality", 16),
         patient_id=read.text(dataset, "PatientID"),
+        patient_name=read.text(dataset, "PatientName", 324),
         issuer_of_patient_id=read.text(dataset, "IssuerOfPatientID"),
         patient_birth_date=read.text(dataset, "PatientBirthDate", 16),
         patient_sex=read.text(dataset, "PatientSex", 16),

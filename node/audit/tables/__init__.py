@@ -5,7 +5,7 @@ Every change of a work row writes its ledger row in the same transaction (`trail
 
 from node.audit.tables.base import Base
 from node.audit.tables.bundles import Activation, ShadowFinding
-from node.audit.tables.intake import Assignment, Association, Instance
+from node.audit.tables.intake import Assignment, Association, Instance, Study
 from node.audit.tables.ledger import (
     LEDGERS,
     ChainLink,
@@ -57,5 +57,6 @@ __all__ = [
     "ReadingRow",
     "Report",
     "ShadowFinding",
+    "Study",
     "Withdrawal",
 ]

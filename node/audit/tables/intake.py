@@ -10,6 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from node.audit.tables.base import SHA256, UID, Base, Id
 
+# A search from the beginning is a range; only by bytes is that the same in every locale.
+_BY_BYTES = String(324).with_variant(String(324, collation="C"), "postgresql")
+
 
 class Association(Base):
     """A DICOM association that is open or was; pairing asks which studies are still arriving."""
@@ -63,3 +66,25 @@ class Assignment(Base):
     frame_number: Mapped[int]
     assigned_by: Mapped[str] = mapped_column(String(64))
     assigned_at: Mapped[datetime]
+
+
+class Study(Base):
+    """A study of which an instance is or was here; a trigger on `instance` writes it.
+
+    `name_key` is the patient's name in lower case with spaces, for search from its beginning;
+    `received_at` that of the first instance, so that a list in this order never moves.
+    """
+
+    __tablename__ = "study"
+    __table_args__ = (
+        Index("ix_study_received_at", "received_at", "study_instance_uid"),
+        Index("ix_study_study_date", "study_date", "study_instance_uid"),
+    )
+    study_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    patient_id: Mapped[str] = mapped_column(String(64), index=True)
+    patient_name: Mapped[str] = mapped_column(String(324))  # PN: five components
+    name_key: Mapped[str] = mapped_column(_BY_BYTES, index=True)
+    accession_number: Mapped[str] = mapped_column(String(64), index=True)
+    study_date: Mapped[str] = mapped_column(String(16))
+    description: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[datetime]
