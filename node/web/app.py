@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.templating import Jinja2Templates
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine
-from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from node.blobs import BlobStore
@@ -22,19 +21,18 @@ from node.errors import ConfigurationError
 from node.web.archive.held import Holdings
 from node.web.archive.qido import qido_router
 from node.web.archive.wado import wado_router
+from node.web.auth.files import PublicFiles
+from node.web.auth.gate import Gate
+from node.web.auth.headers import SecurityHeaders
+from node.web.auth.identity import LOCAL, Person, Role, Scope
+from node.web.auth.needs import PUBLIC, needs
 from node.web.dicomweb import Store, stow_router
 from node.web.job_list import latest_jobs
 from node.web.metrics import exposition
 from node.web.readiness import Check
 
-_TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
-_HEADERS = {
-    "Cache-Control": "no-store",  # what is shown is about patients
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
+_HERE = Path(__file__).parent
+_TEMPLATES = Jinja2Templates(_HERE / "templates")
 
 
 def create_app(
@@ -58,42 +56,39 @@ def create_app(
     """
     require_loopback(settings.web.host)
     app = FastAPI(title="CRDL node", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Gate, application=app, identify=lambda _: LOCAL)
     # A page of another site that resolves its own name to this machine gets nothing.
     hosts = sorted({settings.web.host, "localhost", "127.0.0.1"})
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    app.add_middleware(SecurityHeaders)
     app.include_router(stow_router(store))
     holdings = Holdings(engine, blobs)
     app.include_router(qido_router(holdings))
     app.include_router(wado_router(holdings))
+    app.mount("/static", PublicFiles(directory=_HERE / "static"))
 
-    @app.middleware("http")
-    async def protect(request: Request, proceed: RequestResponseEndpoint) -> Response:
-        response = await proceed(request)
-        response.headers.update(_HEADERS)
-        return response
-
-    @app.get("/livez")
+    @app.get("/livez", dependencies=[Depends(PUBLIC)])
     async def live() -> dict[str, str]:
         return {"status": "alive"}
 
     @app.get("/readyz")
-    def ready() -> JSONResponse:
+    def ready(person: Annotated[Person | None, Depends(PUBLIC)]) -> JSONResponse:
         answers = {name: check() for name, check in checks.items()}
         wrong = any(answers.values())
-        words = {name: answer or "ok" for name, answer in answers.items()}
-        return JSONResponse(
-            {"status": "not ready" if wrong else "ready", "checks": words}, 503 if wrong else 200
-        )
+        said: dict[str, Any] = {"status": "not ready" if wrong else "ready"}
+        if needs(Role.VIEWER).admits(person):  # reasons name disks and databases
+            said["checks"] = {name: answer or "ok" for name, answer in answers.items()}
+        return JSONResponse(said, 503 if wrong else 200)
 
-    @app.get("/metrics")
+    @app.get("/metrics", dependencies=[Depends(needs(Role.VIEWER, Scope.METRICS))])
     def metrics() -> Response:
         return Response(exposition(engine, blobs), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/api/jobs")
+    @app.get("/api/jobs", dependencies=[Depends(needs(Role.VIEWER))])
     def jobs(limit: int = 100) -> list[dict[str, Any]]:
         return [dataclasses.asdict(job) for job in latest_jobs(engine, max(1, min(limit, 1000)))]
 
-    @app.get("/")
+    @app.get("/", dependencies=[Depends(needs(Role.VIEWER))])
     async def page(request: Request) -> Response:
         lines = await run_in_threadpool(latest_jobs, engine)
         return _TEMPLATES.TemplateResponse(

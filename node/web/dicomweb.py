@@ -7,10 +7,13 @@ from http import HTTPStatus
 from typing import Final, Protocol
 from xml.etree import ElementTree as ET
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+
+from node.web.auth.identity import Role, Scope
+from node.web.auth.needs import needs
 
 _NATIVE_MODEL: Final = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _RETRY_AFTER_S: Final = "30"
@@ -41,7 +44,8 @@ def stow_router(store: Store) -> APIRouter:
     Args:
         store: Takes body, Content-Type, source and study ("" for any).
     """
-    router = APIRouter(prefix="/dicom-web")
+    need = needs(Role.OPERATOR, Scope.STOW)
+    router = APIRouter(prefix="/dicom-web", dependencies=[Depends(need)])
 
     @router.post("/studies")
     async def store_instances(request: Request) -> Response:

@@ -10,13 +10,15 @@ import json
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from node.errors import InputError
 from node.jobs.outcome_table import outcomes_from_csv, outcomes_from_json
 from node.jobs.outcomes import Kept, OutcomeSaid
+from node.web.auth.identity import Role, Scope
+from node.web.auth.needs import needs
 
 TakeOutcomes = Callable[[Sequence[OutcomeSaid]], Sequence[Kept]]
 _MAXIMUM_BYTES = 16 << 20
@@ -28,7 +30,7 @@ def outcome_router(take: TakeOutcomes) -> APIRouter:
     Args:
         take: Writes outcomes with their ledger rows, in one transaction.
     """
-    router = APIRouter()
+    router = APIRouter(dependencies=[Depends(needs(Role.OPERATOR, Scope.OUTCOMES))])
 
     @router.post("/outcomes")
     async def post_outcomes(request: Request) -> JSONResponse:

@@ -19,6 +19,8 @@ from node.jobs.outcome_table import outcomes_from_csv, outcomes_from_json
 from node.jobs.outcomes import Kept, OutcomeSaid
 from node.service.hl7 import MllpListener, answer_to
 from node.service.hl7_results import Hl7Error, WrongTypeError, outcomes_of
+from node.web.auth.gate import Gate
+from node.web.auth.identity import LOCAL
 from node.web.outcomes import outcome_router
 
 HEAD = "MSH|^~\\&|LAB|HOSP|CRDL|NODE|20260102||ORU^R01^ORU_R01|42|P|2.5.1"
@@ -193,6 +195,7 @@ def test_http_takes_json_and_csv_and_nothing_else() -> None:
         return [Kept("new", "c#1", "") for _ in said]
 
     app = FastAPI()
+    app.add_middleware(Gate, application=app, identify=lambda _: LOCAL)
     app.include_router(outcome_router(take))
 
     def post(content: str, kind: str) -> httpx.Response:

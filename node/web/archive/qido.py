@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydicom import Dataset
 
 from node.errors import InputError
@@ -19,6 +19,8 @@ from node.web.archive.answers import (
 )
 from node.web.archive.held import Filter, Held, Holdings
 from node.web.archive.matching import Query, matches, parse_query
+from node.web.auth.identity import Role
+from node.web.auth.needs import needs
 
 _STUDIES_AT_ONCE = 50
 _JSON = "application/dicom+json"
@@ -27,7 +29,7 @@ Answers = Callable[[Sequence[Held], Query, str], Iterator[Dataset]]
 
 def qido_router(holdings: Holdings) -> APIRouter:
     """Make the routes of the Search transaction."""
-    router = APIRouter(prefix=PREFIX)
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(needs(Role.VIEWER))])
 
     def found(request: Request, answers: Answers, study: str = "", series: str = "") -> Response:
         try:

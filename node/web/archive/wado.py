@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
@@ -21,6 +21,8 @@ from node.web.archive.accept import Accept, frame_media_type
 from node.web.archive.answers import PREFIX, base_of, url_of
 from node.web.archive.held import Filter, Held, Holdings
 from node.web.archive.rendered import picture
+from node.web.auth.identity import Role
+from node.web.auth.needs import needs
 
 _CHUNK = 1 << 20
 _PIXEL_DATA = "7FE00010"
@@ -31,7 +33,7 @@ _RAW = "application/octet-stream"
 
 def wado_router(holdings: Holdings) -> APIRouter:
     """Make the routes of the Retrieve transaction."""
-    router = APIRouter(prefix=PREFIX)
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(needs(Role.VIEWER))])
     retrieve = _Retrieve(holdings)
     study, series = "/studies/{study}", "/studies/{study}/series/{series}"
     instance = f"{series}/instances/{{instance}}"
