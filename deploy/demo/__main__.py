@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from rich.table import Table
 
 from deploy.demo.pacs import Pacs, a_pacs
 from deploy.demo.studies import Study, real_studies, simulated_studies
+from node.bench.harness import a_node
 from node.deliver.send import send_files
 
 FOLDER = Path("demo")
@@ -48,29 +47,16 @@ def main() -> int:
 
 @contextmanager
 def _node(pacs: Pacs) -> Iterator[tuple[int, str]]:
-    config = FOLDER / "node.toml"
-    config.write_text(
-        f'[node]\nport = 0\ndata_dir = "{FOLDER / "data"}"\n[web]\nport = 0\n'
-        f'[[destination]]\nname = "pacs"\nprotocol = "dimse"\nae_title = "ORTHANC"\n'
-        f'host = "127.0.0.1"\nport = {pacs.port}\nverify = "query"\n',
-        encoding="utf-8",
-    )
-    with (FOLDER / "node.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "node", "serve", "--config", str(config)],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        if not line.startswith("ready "):
-            raise RuntimeError(f"the node did not start; see {FOLDER / 'node.log'}")
-        served = dict(pair.split("=", 1) for pair in line.split()[1:])
-        yield int(served["dicom"].rpartition(":")[2]), served["web"]
-    finally:
-        process.terminate()
-        process.wait(60)
+    destination = {
+        "name": "pacs",
+        "protocol": "dimse",
+        "ae_title": pacs.ae_title,
+        "host": "127.0.0.1",
+        "port": pacs.port,
+        "verify": "query",
+    }
+    with a_node(FOLDER, [destination]) as node:
+        yield node.dicom_port, node.web
 
 
 def _through(study: Study, port: int, pacs: Pacs) -> dict[str, object]:
