@@ -15,7 +15,6 @@ from node.audit.tables import (
     Installation,
     Instance,
     LedgerJob,
-    Report,
 )
 from node.audit.trail import Trail
 from node.blobs import Blob, BlobStore
@@ -28,6 +27,7 @@ from node.jobs.delivering import delivery
 from node.jobs.engine import Enqueuer
 from node.jobs.pairing import assessment
 from node.jobs.priors import priors_of
+from node.jobs.report_rows import store_report
 from node.jobs.retry import next_delay
 from node.jobs.stages import (
     Assessment,
@@ -171,7 +171,7 @@ class Assessor:
                     )
             shadowing.keep(connection, self.trail, job, made)
             ids = {
-                thing.kind: self._store_report(connection, job, thing, blob)
+                thing.kind: store_report(connection, self.trail, job, thing, blob)
                 for thing, blob in zip(made.objects, blobs, strict=True)
             }
             refused = all(result.finding.status == "refused" for result in made.results)
@@ -227,35 +227,6 @@ class Assessor:
             study=job.study_instance_uid,
             patient=job.patient_id,
         )
-
-    def _store_report(
-        self, connection: Connection, job: Row[Any], thing: ReportObject, blob: Blob
-    ) -> int:
-        report_id = connection.execute(
-            insert(Report)
-            .values(
-                job_id=job.id,
-                kind=thing.kind,
-                sop_class_uid=thing.sop_class_uid,
-                sop_instance_uid=thing.sop_instance_uid,
-                series_instance_uid=thing.series_instance_uid,
-                study_instance_uid=thing.study_instance_uid,
-                blob_sha256=blob.sha256,
-                size=blob.size,
-                created_at=utc_now(),
-            )
-            .returning(Report.id)
-        ).scalar_one()
-        self.trail.record(
-            connection,
-            "report",
-            "built",
-            thing.sop_instance_uid,
-            {"kind": thing.kind, "sha256": blob.sha256, "job": job.id},
-            study=job.study_instance_uid,
-            patient=job.patient_id,
-        )
-        return report_id
 
     def _dispatch(
         self, connection: Connection, job: Row[Any], ids: dict[str, int], *, refused: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -15,6 +16,7 @@ from node.database import utc_now
 from node.jobs import dispatching
 from node.jobs.lesions import supersedes
 from node.jobs.pairing import latest_instance
+from node.jobs.report_rows import store_report
 from node.jobs.stages import Predecessor, RejectedObject, Rejection, ReportObject, Wish
 
 if TYPE_CHECKING:
@@ -143,7 +145,8 @@ def write_notes(
                 when=utc_now(),
             )
         )
-        note_id = _store(office, connection, job, f"{prefix}-{number}", made)
+        made = replace(made, kind=f"{prefix}-{number}")
+        note_id = store_report(connection, office.trail, job, made, office.blobs.put(made.data))
         for name in names:
             dispatching.put(connection, job.id, name, [note_id])
         ids.append(note_id)
@@ -185,37 +188,6 @@ def record(
         study=job.study_instance_uid,
         patient=job.patient_id,
     )
-
-
-def _store(
-    office: Rejects, connection: Connection, job: Row[Any], kind: str, made: ReportObject
-) -> int:
-    blob = office.blobs.put(made.data)
-    note_id = connection.execute(
-        insert(Report)
-        .values(
-            job_id=job.id,
-            kind=kind,
-            sop_class_uid=made.sop_class_uid,
-            sop_instance_uid=made.sop_instance_uid,
-            series_instance_uid=made.series_instance_uid,
-            study_instance_uid=made.study_instance_uid,
-            blob_sha256=blob.sha256,
-            size=blob.size,
-            created_at=utc_now(),
-        )
-        .returning(Report.id)
-    ).scalar_one()
-    office.trail.record(
-        connection,
-        "report",
-        "built",
-        made.sop_instance_uid,
-        {"kind": kind, "sha256": blob.sha256, "job": job.id},
-        study=job.study_instance_uid,
-        patient=job.patient_id,
-    )
-    return note_id
 
 
 def _header(connection: Connection, seg_uid: str) -> InstanceHeader | None:

@@ -22,7 +22,7 @@ from node.report import PriorAssessment, ReportedBundle, ReportRequest, build_re
 from node.report import ReportObject as BuiltObject
 from node.report.companions.references import Reference
 from node.report.companions.rejection_note import rejection_note
-from node.service.compose import derived_uid
+from node.service.uids import derived_uid
 
 if TYPE_CHECKING:  # a rejection note is written without a model
     from models.bundle import Bundle
