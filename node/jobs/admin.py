@@ -14,7 +14,7 @@ from node.audit.trail import Trail
 from node.case import FrameReference
 from node.database import lock, read_only, utc_now
 from node.errors import JobError, PairingError
-from node.jobs import states
+from node.jobs import states, usage
 from node.jobs.delivering import delivery
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.pairing import assessment, current_instance, latest_job
@@ -116,6 +116,7 @@ class Desk:
                 return "delivering"
             if _has_reports(connection, job_id):
                 raise JobError(f"the report of job {job_id} is delivered; nothing is left to retry")
+            usage.forget(connection, job_id)
             connection.execute(delete(FindingRow).where(FindingRow.job_id == job_id))
             if job.cases["cases"] and job.state == "dead":
                 states.change(connection, self.trail, job, "queued", run=run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -21,7 +22,7 @@ from node.blobs import Blob, BlobStore
 from node.boundaries import passing
 from node.case import Case, CaseResult, InstanceHeader
 from node.database import utc_now
-from node.jobs import dispatching, shadowing, states, superseding
+from node.jobs import dispatching, shadowing, states, superseding, usage
 from node.jobs.asking import with_earlier
 from node.jobs.delivering import delivery
 from node.jobs.engine import Enqueuer
@@ -156,8 +157,9 @@ class Assessor:
             job = states.hold(connection, job_id)
             if job.state != "running" or job.run != run:
                 return  # cancelled while it ran, or finished by a second executor of the task
+            now = utc_now()
             for result in made.results:
-                self._store_finding(connection, job, result.finding.to_json())
+                self._store_finding(connection, job, result.finding.to_json(), now)
                 self._record_inputs(connection, job, result)
                 if result.evidence.device_note:
                     self.trail.record(
@@ -169,19 +171,22 @@ class Assessor:
                         study=job.study_instance_uid,
                         patient=job.patient_id,
                     )
+            findings = ((now, result.finding.to_json()) for result in made.results)
+            usage.count(connection, job.id, findings)
             shadowing.keep(connection, self.trail, job, made)
             ids = {
                 thing.kind: store_report(connection, self.trail, job, thing, blob)
                 for thing, blob in zip(made.objects, blobs, strict=True)
             }
             refused = all(result.finding.status == "refused" for result in made.results)
-            if ids and self._dispatch(connection, job, ids, refused=refused):
+            if ids and self._dispatch(connection, job, ids, now, refused=refused):
                 return
             reason = "" if ids else made.results[0].finding.refusal.text  # type: ignore[union-attr]
-            states.change(connection, self.trail, job, "refused" if refused else "done", reason)
+            state: states.State = "refused" if refused else "done"
+            states.change(connection, self.trail, job, state, reason, assessed_at=now)
 
     def _store_finding(
-        self, connection: Connection, job: Row[Any], finding: dict[str, Any]
+        self, connection: Connection, job: Row[Any], finding: dict[str, Any], now: datetime
     ) -> None:
         refusal = finding["refusal"]
         connection.execute(
@@ -194,7 +199,7 @@ class Assessor:
                 refusal_code=None if refusal is None else refusal["code"],
                 bundle_sha256=finding["bundle"]["sha256"],
                 finding=finding,
-                created_at=utc_now(),
+                created_at=now,
             )
         )
         self.trail.record(
@@ -229,14 +234,20 @@ class Assessor:
         )
 
     def _dispatch(
-        self, connection: Connection, job: Row[Any], ids: dict[str, int], *, refused: bool
+        self,
+        connection: Connection,
+        job: Row[Any],
+        ids: dict[str, int],
+        now: datetime,
+        *,
+        refused: bool,
     ) -> bool:
         """Put the report on its way to whoever wants it; tell whether anybody does."""
         wishes = [w for w in self.stages.destinations if w.refusals or not refused]
         superseding.supersede(self, connection, job, wishes)
         if not wishes:
             return False
-        states.change(connection, self.trail, job, "delivering")
+        states.change(connection, self.trail, job, "delivering", assessed_at=now)
         for wish in wishes:
             wanted = [report_id for kind, report_id in ids.items() if wish.takes(kind)]
             dispatching.put(connection, job.id, wish.name, wanted)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.engine import Engine as Database
 
 from node.audit.tables import Commitment, Delivery, FindingRow, Report
@@ -220,7 +220,18 @@ def close_job(connection: Connection, trail: Trail, job: Row[Any]) -> None:
         .where(FindingRow.job_id == job.id, FindingRow.status == "assessed")
         .limit(1)
     ).first()
-    states.change(connection, trail, job, "done" if assessed else "refused")
+    times = _first_proof(connection, job) if found == {"proven"} and job.proven_at is None else {}
+    states.change(connection, trail, job, "done" if assessed else "refused", **times)
+
+
+def _first_proof(connection: Connection, job: Row[Any]) -> dict[str, Any]:
+    """Return when a report was first proven everywhere, and how long that took."""
+    query = select(func.max(Delivery.updated_at)).where(Delivery.job_id == job.id)
+    proven_at = connection.scalar(query)
+    if proven_at is None or job.received_at is None:
+        return {"proven_at": proven_at}
+    seconds = (proven_at - job.received_at).total_seconds()
+    return {"proven_at": proven_at, "total_s": round(seconds, 3)}
 
 
 def _still_news(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -204,6 +205,7 @@ def new_job(connection: Connection, trail: Trail, seg: Row[Any], generation: int
             run=0,
             created_at=now,
             updated_at=now,
+            received_at=first_receipt(connection, seg.sop_instance_uid),
         )
         .returning(Job.id)
     ).scalar_one()
@@ -218,6 +220,14 @@ def new_job(connection: Connection, trail: Trail, seg: Row[Any], generation: int
         patient=seg.patient_id,
     )
     return states.find(connection, job_id)
+
+
+def first_receipt(connection: Connection, sop_instance_uid: str) -> datetime | None:
+    """Return when the first version of an instance came; a report's time is counted from then."""
+    query = select(Instance.received_at).where(
+        Instance.sop_instance_uid == sop_instance_uid, Instance.version == 1
+    )
+    return connection.scalar(query)
 
 
 def current_instance(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:

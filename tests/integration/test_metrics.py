@@ -54,6 +54,8 @@ def work(database: Engine) -> None:
     """One job proven after five seconds, one refused, one queued for ten minutes."""
     now = utc_now()
     ago = {name: now - timedelta(seconds=seconds) for name, seconds in _AGES.items()}
+    proven = {f"{name}_at": ago[name] for name in ("received", "assessed", "proven")}
+    proven["total_s"] = _AGES["received"] - _AGES["proven"]
     with database.begin() as connection:
         for number, state in enumerate(("done", "refused", "queued"), start=1):
             seg = f"1.2.{number}"
@@ -86,6 +88,7 @@ def work(database: Engine) -> None:
                     run=0,
                     created_at=ago["queued"],
                     updated_at=ago["queued"],
+                    **(proven if state == "done" else {}),
                 )
             )
             if state == "queued":

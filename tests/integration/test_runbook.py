@@ -12,6 +12,7 @@ from sqlalchemy.exc import DatabaseError
 
 from node.audit import schema
 from node.database import open_engine
+from tests.migrating import upgrade_to
 from tests.postgres import Postgres, postgres
 
 RUNBOOK = (Path(__file__).parents[2] / "deploy" / "RUNBOOK.md").read_text(encoding="utf-8")
@@ -30,11 +31,11 @@ def a_cluster() -> Iterator[Postgres]:
 def a_worked_node(
     request: pytest.FixtureRequest, a_cluster: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
-    """A database with one assessed, one refused and one dead job."""
+    """A database with one assessed, one refused and one dead job, written before 0008."""
     folder = tmp_path_factory.mktemp("runbook")
     url = f"sqlite:///{folder / 'node.db'}"
     database = open_engine(url if request.param == "sqlite" else a_cluster.new_database())
-    schema.upgrade(database)
+    upgrade_to(database, "0007")
     with database.begin() as connection:
         for number, (job, finding) in enumerate(
             [("done", "assessed"), ("refused", "refused"), ("dead", None)], start=1
@@ -169,6 +170,7 @@ def a_worked_node(
             detail='{"calling_ae":"EVIL"}',
             **(ledger | {"study_instance_uid": "", "patient_id": ""}),
         )
+    schema.upgrade(database)
     yield database
     database.dispose()
 

@@ -21,7 +21,14 @@ from node.audit.tables.ledger import (
     LedgerSystem,
 )
 from node.audit.tables.readings import Outcome, ReadingRow
-from node.audit.tables.reports import Commitment, Delivery, FindingRow, Report, Withdrawal
+from node.audit.tables.reports import (
+    Commitment,
+    Delivery,
+    FindingRow,
+    ModelUsage,
+    Report,
+    Withdrawal,
+)
 from node.audit.tables.upkeep import Follower, Installation, Lease, Notice
 from node.audit.tables.work import Job, JobInstance, JobNeed
 
@@ -52,6 +59,7 @@ __all__ = [
     "LedgerReading",
     "LedgerReport",
     "LedgerSystem",
+    "ModelUsage",
     "Notice",
     "Outcome",
     "ReadingRow",

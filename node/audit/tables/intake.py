@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from node.audit.tables.base import SHA256, UID, Base, Id
@@ -38,6 +38,12 @@ class Instance(Base):
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "version"),
         Index("ix_instance_study", "study_instance_uid", "standing"),
+        Index(
+            "ix_instance_conflict",
+            "received_at",
+            postgresql_where=text("standing = 'conflict'"),
+            sqlite_where=text("standing = 'conflict'"),
+        ),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     sop_instance_uid: Mapped[str] = mapped_column(UID)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LargeBinary, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Index, LargeBinary, String, text
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from node.audit.tables.base import SHA256, UID, Base, Id
+
+
+def _few(name: str, condition: str) -> Index:
+    """An index over the time of those few rows that a question is about."""
+    return Index(name, "at", postgresql_where=text(condition), sqlite_where=text(condition))
 
 
 class Ledger:
@@ -16,6 +21,13 @@ class Ledger:
 
     `seal` shows that a process of the node wrote the row (`node.audit.seal`).
     """
+
+    __tablename__: str
+
+    @declared_attr.directive
+    def __table_args__(cls) -> tuple[Index, ...]:  # noqa: N805 - SQLAlchemy's
+        """What people did, among all that the node did."""
+        return (_few(f"ix_{cls.__tablename__}_person", "actor LIKE 'person:%'"),)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
@@ -56,12 +68,23 @@ class LedgerAssociation(Ledger, Base):
     """Associations: opened, rejected, closed, aborted. Subject: the association id."""
 
     __tablename__ = "ledger_association"
+    __table_args__ = (
+        _few(  # who, as the view of accesses names it
+            "ix_ledger_association_person",
+            "coalesce(detail ->> 'calling_ae', actor) LIKE 'person:%'",
+        ),
+        _few("ix_ledger_association_rejected", "event = 'rejected'"),
+    )
 
 
 class LedgerInstance(Ledger, Base):
     """Instances: received, refused, ... Subject: the SOP Instance UID."""
 
     __tablename__ = "ledger_instance"
+    __table_args__ = (
+        _few("ix_ledger_instance_person", "actor LIKE 'person:%'"),
+        _few("ix_ledger_instance_refused", "event = 'refused'"),
+    )
 
 
 class LedgerCase(Ledger, Base):

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint, false
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from node.audit.tables.base import SHA256, UID, Base, Id
@@ -15,7 +25,15 @@ class FindingRow(Base):
     """What the pipeline said about one case of one job."""
 
     __tablename__ = "finding"
-    __table_args__ = (UniqueConstraint("job_id", "case_name"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "case_name"),
+        Index(
+            "ix_finding_refused",
+            "created_at",
+            postgresql_where=text("status = 'refused'"),
+            sqlite_where=text("status = 'refused'"),
+        ),
+    )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
     case_name: Mapped[str] = mapped_column(String(80), index=True)
@@ -26,6 +44,25 @@ class FindingRow(Base):
     bundle_sha256: Mapped[str] = mapped_column(SHA256)
     finding: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ModelUsage(Base):
+    """How often a model of a bundle answered on a day (UTC), kept as findings come and go.
+
+    Every transaction that stores findings adds to one of a few shards, so that no worker waits for
+    another's count; `probabilities` is the sum over the `scored` cases.
+    """
+
+    __tablename__ = "model_usage"
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    bundle_sha256: Mapped[str] = mapped_column(SHA256, primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    shard: Mapped[int] = mapped_column(primary_key=True)
+    cases: Mapped[int] = mapped_column(BigInteger)
+    refused: Mapped[int] = mapped_column(BigInteger)
+    malignant: Mapped[int] = mapped_column(BigInteger)
+    scored: Mapped[int] = mapped_column(BigInteger)
+    probabilities: Mapped[float]
 
 
 class Report(Base):

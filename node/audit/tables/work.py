@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from node.audit.tables.base import UID, Base, Id
+
+_PROVEN: dict[str, Any] = {
+    "postgresql_where": text("proven_at IS NOT NULL"),
+    "sqlite_where": text("proven_at IS NOT NULL"),
+}
 
 
 class Job(Base):
@@ -16,6 +21,10 @@ class Job(Base):
 
     `state`: waiting, queued, running, delivering, done, refused, held, dead. `expired_at`: since
     then the bytes of its report are gone, and it keeps no instance any more.
+
+    `received_at` is when the SEG's first version came, `assessed_at` when its findings were stored,
+    `proven_at` when every object of its report was first proven everywhere, `total_s` the seconds
+    from the first to the last: a question over a million jobs must not join them together.
     """
 
     __tablename__ = "job"
@@ -23,6 +32,8 @@ class Job(Base):
         UniqueConstraint("seg_uid", "generation"),
         Index("ix_job_state_updated_at", "state", "updated_at"),
         Index("ix_job_expired_at_updated_at", "expired_at", "updated_at"),
+        Index("ix_job_received_at_total_s", "received_at", "total_s", **_PROVEN),
+        Index("ix_job_total_s", "total_s", **_PROVEN),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     seg_uid: Mapped[str] = mapped_column(UID)
@@ -36,6 +47,10 @@ class Job(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     expired_at: Mapped[datetime | None]
+    received_at: Mapped[datetime | None]
+    assessed_at: Mapped[datetime | None]
+    proven_at: Mapped[datetime | None]
+    total_s: Mapped[float | None]
 
 
 class JobInstance(Base):
