@@ -6,7 +6,7 @@ import dataclasses
 import io
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -187,10 +187,12 @@ class Desk:
         return [path for path in self.blobs.spool.rglob("*") if path.is_file()]
 
 
-def a_desk_in(folder: Path, parser: HeaderParser, **node: Any) -> Desk:
-    """Set up an inbox on SQLite in a folder; `node` are settings of `[node]`."""
+def a_desk_in(
+    folder: Path, parser: HeaderParser, limits: Mapping[str, Any] | None = None, **node: Any
+) -> Desk:
+    """Set up an inbox on SQLite in a folder; `node` and `limits` are settings of these sections."""
     section = {"port": 0, "data_dir": folder, "minimum_free_mib": 0} | node
-    settings = load_settings(node=section)
+    settings = load_settings(node=section, limits=dict(limits or {}))
     engine = open_engine(settings.database_url)
     upgrade(engine)
     blobs = BlobStore(folder / "blobs")

@@ -1,6 +1,7 @@
 """One frozen Settings value, read from node.toml and overridden by CRDL_SECTION__KEY."""
 
 from node.config.assessment import IntendedUseSettings, ModelSettings, PairingSettings
+from node.config.limits import LimitSettings
 from node.config.network import NodeSettings, TlsSettings, WebSettings
 from node.config.record import (
     AuditSettings,
@@ -19,6 +20,7 @@ __all__ = [
     "DatabaseSettings",
     "DestinationSettings",
     "IntendedUseSettings",
+    "LimitSettings",
     "ModelSettings",
     "NodeSettings",
     "NotifySettings",

@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from node.config.assessment import IntendedUseSettings, ModelSettings, PairingSettings
+from node.config.limits import LimitSettings
 from node.config.network import NodeSettings, TlsSettings, WebSettings
 from node.config.record import (
     AuditSettings,
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     _toml: ClassVar[Path | None] = None
 
     node: NodeSettings = NodeSettings()
+    limits: LimitSettings = LimitSettings()
     tls: TlsSettings = TlsSettings()
     database: DatabaseSettings = DatabaseSettings()
     audit: AuditSettings = AuditSettings()

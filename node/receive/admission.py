@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +15,13 @@ BLANK_TITLE: Final = "<blank>"  # what `transport` makes of 16 spaces
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An A-ASSOCIATE-RJ (PS3.8 table 9-21).
+    """An A-ASSOCIATE-RJ (PS3.8 section 9.3.4, table 9-21).
 
     Attributes:
         result: 1 rejected-permanent, 2 rejected-transient.
         source: 1 UL service-user, 3 UL service-provider (presentation).
-        diagnostic: Of source 1: 3 calling, 7 called AE title not recognized.
+        diagnostic: Of source 1: 3 calling, 7 called AE title not recognized. Of source 3:
+            1 temporary congestion, 2 local limit exceeded.
         reason: For the audit.
     """
 
@@ -27,6 +29,34 @@ class Rejection:
     source: int
     diagnostic: int
     reason: str
+
+    def encoded(self) -> bytes:
+        """Return the PDU."""
+        return struct.pack(">BxLxBBB", 0x03, 4, self.result, self.source, self.diagnostic)
+
+    @property
+    def kind(self) -> str:
+        """The reason without anything that the peer chose."""
+        return _KINDS[self.source, self.diagnostic]
+
+
+_KINDS: Final = {
+    (1, 1): "the certificate is not allowed",
+    (1, 3): "the calling AE title is not allowed",
+    (1, 7): "the called AE title is not ours",
+    (3, 1): "too many in a minute",
+    (3, 2): "too many at once",
+}
+
+
+def congestion(reason: str) -> Rejection:
+    """Tell a peer that asks too often to try again later."""
+    return Rejection(2, 3, 1, reason)
+
+
+def limit_exceeded(reason: str) -> Rejection:
+    """Tell a peer that too much is open already."""
+    return Rejection(2, 3, 2, reason)
 
 
 def admit(settings: NodeSettings, calling_ae: str, called_ae: str) -> Rejection | None:

@@ -40,23 +40,34 @@ class AssociationLog:
             self._trail.record(connection, "association", "opened", identity, detail)
         return identity
 
-    def closed(self, identity: str, event: str) -> None:
-        """Write that an association is over: `closed` (released) or `aborted`."""
+    def closed(self, identity: str, event: str, reason: str = "") -> None:
+        """Write that an association is over: `closed` (released) or `aborted`.
+
+        Args:
+            identity: What `opened` returned.
+            event: One of these words.
+            reason: Why we have aborted it.
+        """
+        detail = {"reason": reason} if reason else None
         with self._engine.begin() as connection:
             lock(connection, identity)
             connection.execute(
                 update(Association).where(Association.id == identity).values(closed_at=utc_now())
             )
-            self._trail.record(connection, "association", event, identity)
+            self._trail.record(connection, "association", event, identity, detail)
 
-    def rejected(self, calling_ae: str, called_ae: str, address: str, reason: str) -> None:
-        """Write that an association was rejected."""
-        detail = {
+    def rejected(
+        self, calling_ae: str, called_ae: str, address: str, reason: str, more: int = 0
+    ) -> None:
+        """Write that an association or a connection was rejected; with `more`, so many."""
+        detail: dict[str, object] = {
             "calling_ae": calling_ae,
             "called_ae": called_ae,
             "address": address,
             "reason": reason,
         }
+        if more:
+            detail["times"] = more
         with self._engine.begin() as connection:
             self._trail.record(connection, "association", "rejected", str(uuid4()), detail)
 

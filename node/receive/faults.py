@@ -9,6 +9,10 @@ class OutOfResourcesError(IntakeError):
     """The node has no room now; the sender shall try again later."""
 
 
+class TooLargeError(IntakeError):
+    """The instance is larger than an instance may be."""
+
+
 class MismatchError(IntakeError):
     """The data set is not the instance that was announced."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Final, cast
+from typing import cast
 
 from pydicom.dataset import Dataset
 from pynetdicom import evt
@@ -16,18 +16,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.config import NodeSettings
 from node.receive import statuses
-from node.receive.admission import admit
+from node.receive.admission import Rejection, admit, congestion, limit_exceeded
+from node.receive.announced import Announced
 from node.receive.associations import AssociationLog
 from node.receive.attributes import clean
 from node.receive.faults import DeclinedError
-from node.receive.inbox import Announced, Inbox
+from node.receive.inbox import Inbox
+from node.receive.limits import Turnstile
+from node.receive.rejections import RejectionLog, TurnedAway
 from node.receive.spool_file import SpoolFile
+from node.receive.spooling import SpoolingProvider
 
 _LOG = logging.getLogger(__name__)
 TakeCommitment = Callable[[str, int, Dataset], int]
 """Takes the calling AE title, Event Type ID and Event Information; returns the status."""
-
-_LIMIT_REACHED: Final = "too many associations"
 
 
 class Handlers:
@@ -38,12 +40,16 @@ class Handlers:
         settings: NodeSettings,
         inbox: Inbox,
         associations: AssociationLog,
+        turnstile: Turnstile,
+        rejections: RejectionLog,
         commitments: TakeCommitment | None = None,
     ) -> None:
         self._commitments = commitments
         self._settings = settings
         self._inbox = inbox
         self._associations = associations
+        self._turnstile = turnstile
+        self._rejections = rejections
         self._open: dict[Association, str] = {}
         self._running = 0
         self._changed = threading.Condition()
@@ -53,26 +59,45 @@ class Handlers:
         """Return the handlers as pynetdicom takes them; C-ECHO is answered by pynetdicom."""
         return [
             (evt.EVT_REQUESTED, self.on_requested),
-            (evt.EVT_REJECTED, self.on_limit_reached),
+            (evt.EVT_CONN_CLOSE, self.on_gone),
             (evt.EVT_ACCEPTED, self.on_accepted),
             (evt.EVT_C_STORE, self.on_store),
             (evt.EVT_N_EVENT_REPORT, self.on_event_report),
         ]
 
     def on_requested(self, event: Event) -> None:
-        """Reject whom the settings do not admit."""
+        """Reject whom the settings do not admit, and who asks for too much."""
         association = event.assoc
-        calling_ae, called_ae, _ = _peer(association)
-        rejection = admit(self._settings, calling_ae, called_ae)
+        calling_ae, called_ae, address = _peer(association)
+        rejection = self._judge(association, calling_ae, called_ae, address)
         if rejection is None:
             return
         association.acse.send_reject(rejection.result, rejection.source, rejection.diagnostic)
-        self._write_rejection(association, rejection.reason)
+        self._rejections.note(
+            TurnedAway(rejection.kind, rejection.reason, address, calling_ae, called_ae)
+        )
         association.kill()
 
-    def on_limit_reached(self, event: Event) -> None:
-        """Note what pynetdicom rejects by itself: more associations than `AE` allows."""
-        self._write_rejection(event.assoc, _LIMIT_REACHED)
+    def _judge(
+        self, association: Association, calling_ae: str, called_ae: str, address: str
+    ) -> Rejection | None:
+        if rejection := admit(self._settings, calling_ae, called_ae):
+            return rejection
+        if reason := self._turnstile.is_too_fast(calling_ae, address):
+            return congestion(reason)
+        if reason := self._turnstile.begin(association):
+            return limit_exceeded(reason)
+        return None
+
+    def on_gone(self, event: Event) -> None:
+        """Let go of a connection that has ended before its request.
+
+        pynetdicom would wait for the request until its time is over, and a few machines that
+        connect and leave would take all places.
+        """
+        association = event.assoc
+        if association.requestor.primitive is None:
+            association.dul.to_user_queue.put(None)
 
     def on_accepted(self, event: Event) -> None:
         """Open the association's row; without it nothing is accepted on the association."""
@@ -84,11 +109,16 @@ class Handlers:
 
     def on_end(self, association: Association) -> None:
         """Close the association's row, however it ended."""
+        self._turnstile.end(association)
         identity = self._open.pop(association, None)
         if identity is None:
             return
         try:
-            self._associations.closed(identity, "closed" if association.is_released else "aborted")
+            if association.is_released:
+                self._associations.closed(identity, "closed")
+            else:
+                reason = cast("SpoolingProvider", association.dimse).unfollowable
+                self._associations.closed(identity, "aborted", reason)
         except SQLAlchemyError as error:
             _LOG.error("the end of an association was not recorded: %s", type(error).__name__)
 
@@ -135,25 +165,15 @@ class Handlers:
         if not isinstance(file, SpoolFile):
             return statuses.failure(statuses.CANNOT_UNDERSTAND, "the request has no data set")
         file.close()
-        if file.failure:
-            _LOG.warning("declined %04X: %s", statuses.OUT_OF_RESOURCES, file.failure)
-            return statuses.failure(statuses.OUT_OF_RESOURCES, file.failure)
         calling_ae, _, address = _peer(event.assoc)
-        self._inbox.accept(
-            file.path,
-            f"{calling_ae}@{address}",
-            self._open.get(event.assoc),
-            Announced(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)),
-        )
+        source = f"{calling_ae}@{address}"
+        identity = self._open.get(event.assoc)
+        announced = Announced(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+        if file.failure is not None:
+            file.discard()
+            raise self._inbox.decline(file.failure, source, identity, announced)
+        self._inbox.accept(file.path, source, identity, announced)
         return statuses.SUCCESS
-
-    def _write_rejection(self, association: Association, reason: str) -> None:
-        calling_ae, called_ae, address = _peer(association)
-        _LOG.warning("association from %s rejected: %s", address, reason)
-        try:
-            self._associations.rejected(calling_ae, called_ae, address, reason)
-        except SQLAlchemyError as error:
-            _LOG.error("a rejection could not be recorded: %s", type(error).__name__)
 
 
 def _peer(association: Association) -> tuple[str, str, str]:

@@ -20,17 +20,17 @@ from node.config import NodeSettings
 from node.database import lock, read_only, utc_now
 from node.errors import BlobError, IntakeError
 from node.receive import statuses
-from node.receive.attributes import clean
+from node.receive.announced import Announced
 from node.receive.contexts import Contexts
-from node.receive.faults import DeclinedError, MismatchError, OutOfResourcesError
+from node.receive.faults import DeclinedError, OutOfResourcesError
 from node.receive.parser import HeaderParser
+from node.receive.refusals import RefusalLog
 from node.receive.room import Room
 from node.receive.standing import Known, Standing, Verdict, decide
 from sr_templates.equipment import is_ours
 
 _LOG = logging.getLogger(__name__)
 _SOURCE_CHARACTERS: Final = 80
-_SUBJECT_CHARACTERS: Final = 80
 
 Enqueue = Callable[[Connection, int], None]
 
@@ -48,29 +48,6 @@ class Accepted:
     sop_instance_uid: str
     study_instance_uid: str
     standing: Standing
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What a sender said that it would send; "" is no claim."""
-
-    sop_class_uid: str = ""
-    sop_instance_uid: str = ""
-    study_instance_uid: str = ""
-
-    def require(self, header: InstanceHeader) -> None:
-        """Let pass the instance that was announced.
-
-        Raises:
-            MismatchError: If the data set says something else.
-        """
-        for keyword, claim, found in (
-            ("SOPClassUID", self.sop_class_uid, header.sop_class_uid),
-            ("SOPInstanceUID", self.sop_instance_uid, header.sop_instance_uid),
-            ("StudyInstanceUID", self.study_instance_uid, header.study_instance_uid),
-        ):
-            if claim and claim != found:
-                raise MismatchError(f"the data set's {keyword} is not the announced one")
 
 
 class Inbox:
@@ -95,6 +72,7 @@ class Inbox:
         self._trail = trail
         self._parser = parser
         self._enqueue = enqueue
+        self._refusals = RefusalLog(engine, trail)
 
     def accept(
         self,
@@ -126,16 +104,30 @@ class Inbox:
             self.contexts.require(header.sop_class_uid, header.transfer_syntax_uid)
             return self._take_over(spooled, header, source, association_id)
         except (IntakeError, BlobError, SQLAlchemyError) as error:
-            reason = _reason(error)
-            self._record_refusal(reason, header, announced, source, association_id)
-            raise DeclinedError(
-                str(reason),
-                statuses.of_error(reason),
-                header.sop_class_uid if header else announced.sop_class_uid,
-                header.sop_instance_uid if header else announced.sop_instance_uid,
-            ) from error
+            declined = _declined(_reason(error), header, announced)
+            self._refusals.record(declined, header, announced, source, association_id)
+            raise declined from error
         finally:
             spooled.unlink(missing_ok=True)
+
+    def decline(
+        self,
+        fault: IntakeError,
+        source: str,
+        association_id: str | None = None,
+        announced: Announced | None = None,
+    ) -> DeclinedError:
+        """Note that an instance could not even be spooled; return what its sender is told."""
+        announced = announced or Announced()
+        declined = _declined(fault, None, announced)
+        self._refusals.record(
+            declined, None, announced, source[:_SOURCE_CHARACTERS], association_id
+        )
+        return declined
+
+    def close(self) -> None:
+        """Write what the record of refusals still owes."""
+        self._refusals.write_counts(everything=True)
 
     def _take_over(
         self, spooled: Path, header: InstanceHeader, source: str, association_id: str | None
@@ -262,38 +254,6 @@ class Inbox:
             },
         ).one()
 
-    def _record_refusal(
-        self,
-        reason: IntakeError,
-        header: InstanceHeader | None,
-        announced: Announced,
-        source: str,
-        association_id: str | None,
-    ) -> None:
-        """Leave a ledger row, unless it is for want of room: that would fill the disk further."""
-        if isinstance(reason, OutOfResourcesError):
-            return
-        uid = header.sop_instance_uid if header else announced.sop_instance_uid
-        try:
-            with self._engine.begin() as connection:
-                self._trail.record(
-                    connection,
-                    "instance",
-                    "refused",
-                    clean(uid, _SUBJECT_CHARACTERS) or "unknown",
-                    {
-                        "reason": str(reason),
-                        "status": f"{statuses.of_error(reason):04X}",
-                        "source": source,
-                        "association": association_id or "",
-                    },
-                    study=header.study_instance_uid if header else "",
-                    patient=header.patient_id if header else "",
-                )
-        except SQLAlchemyError as error:
-            # Its text would show the row, and a row names the patient.
-            _LOG.error("a refusal could not be written: %s", type(error).__name__)
-
 
 def _reason(error: Exception) -> IntakeError:
     """A full store and a silent database are reasons to come back later."""
@@ -303,3 +263,14 @@ def _reason(error: Exception) -> IntakeError:
         return OutOfResourcesError(str(error))
     _LOG.error("the database did not take an instance: %s", type(error).__name__)
     return OutOfResourcesError("the database does not answer")
+
+
+def _declined(
+    reason: IntakeError, header: InstanceHeader | None, announced: Announced
+) -> DeclinedError:
+    return DeclinedError(
+        str(reason),
+        statuses.of_error(reason),
+        header.sop_class_uid if header else announced.sop_class_uid,
+        header.sop_instance_uid if header else announced.sop_instance_uid,
+    )

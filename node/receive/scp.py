@@ -6,7 +6,7 @@ import logging
 import ssl
 import threading
 import time
-from typing import Final, cast
+from typing import cast
 
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
@@ -22,10 +22,11 @@ from node.errors import ConfigurationError
 from node.receive.associations import AssociationLog
 from node.receive.handlers import Handlers, TakeCommitment
 from node.receive.inbox import Inbox
+from node.receive.limits import Turnstile
+from node.receive.rejections import RejectionLog
 from node.receive.spool_file import own_spool
 from node.receive.transport import (
     MAXIMUM_PDU_BYTES,
-    PDU_DEADLINE_S,
     GuardedRequestHandler,
     GuardedServer,
     ServerSettings,
@@ -33,9 +34,6 @@ from node.receive.transport import (
 
 _LOG = logging.getLogger(__name__)
 
-MAXIMUM_ASSOCIATIONS: Final = 64
-_REQUEST_DEADLINE_S = 30.0  # from the connection to the A-ASSOCIATE-RQ: ARTIM, PS3.8 section 9.1.5
-_IDLE_S = 300.0
 _GOODBYE_S = 5.0
 _POLL_S = 0.1
 _VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 annex A: C-ECHO
@@ -58,16 +56,23 @@ class Receiver:
         trail: Trail,
         *,
         name: str = "receiver",
-        pdu_deadline_s: float = PDU_DEADLINE_S,
         commitments: TakeCommitment | None = None,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
         self._associations = AssociationLog(engine, trail, name)
         self._name = name
-        self._handlers = Handlers(settings.node, inbox, self._associations, commitments)
+        self._turnstile = Turnstile(settings.limits)
+        self._rejections = RejectionLog(self._associations)
+        self._handlers = Handlers(
+            settings.node,
+            inbox,
+            self._associations,
+            self._turnstile,
+            self._rejections,
+            commitments,
+        )
         self._takes_commitments = commitments is not None
-        self._pdu_deadline_s = pdu_deadline_s
         self._server: GuardedServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -94,6 +99,7 @@ class Receiver:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="dicom-accept", daemon=True
         )
+        self._rejections.start()
         self._thread.start()
         host, port = self._server.server_address[:2]
         return str(host), int(port)
@@ -117,6 +123,7 @@ class Receiver:
         for association in self._established():
             association.abort()
             association.join(_GOODBYE_S)
+        self._rejections.stop()
         self._server = None
 
     def _established(self) -> list[Association]:
@@ -125,13 +132,14 @@ class Receiver:
         return [association for association in running if association.is_established]
 
     def _listen(self) -> GuardedServer:
-        node = self._settings.node
+        node, limits = self._settings.node, self._settings.limits
         _config.LOG_HANDLER_LEVEL = "none"  # it would log every message with its UIDs
         entity = ApplicationEntity(node.ae_title)
         entity.maximum_pdu_size = MAXIMUM_PDU_BYTES
-        entity.maximum_associations = MAXIMUM_ASSOCIATIONS
-        entity.acse_timeout = _REQUEST_DEADLINE_S
-        entity.network_timeout = _IDLE_S
+        # The turnstile counts; here silent connections would count as associations, too.
+        entity.maximum_associations = 2 * limits.maximum_connections
+        entity.acse_timeout = limits.request_s  # ARTIM, PS3.8 section 9.1.5
+        entity.network_timeout = limits.idle_s
         entity.add_supported_context(_VERIFICATION)
         if self._takes_commitments:
             # The archive opens the association and is the SCP: PS3.4 section J.3.3, by role
@@ -152,7 +160,9 @@ class Receiver:
                 spool=own_spool(self._inbox.blobs.spool, self._name),
                 has_room=self._inbox.room.has_disk,
                 on_end=self._handlers.on_end,
-                pdu_deadline_s=self._pdu_deadline_s,
+                limits=limits,
+                turnstile=self._turnstile,
+                rejections=self._rejections,
             ),
         )
         return cast("GuardedServer", server)

@@ -7,7 +7,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final, Self
 
-MAXIMUM_INSTANCE_BYTES: Final = 4 << 30
+from node.errors import IntakeError
+from node.receive.faults import OutOfResourcesError, TooLargeError
+
+_TOLERATED: Final = 2  # times the size of an instance, before its sender is cut off
 _BUFFER_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -41,11 +44,12 @@ class SpoolFile:
     close.
 
     Attributes:
-        failure: Why the data set is not all there; "" if it is.
+        failure: Why the data set is not all there; None if it is.
     """
 
-    def __init__(self, spool: Path, failure: str = "") -> None:
+    def __init__(self, spool: Path, maximum_bytes: int, failure: IntakeError | None = None) -> None:
         self.failure = failure
+        self._maximum_bytes = maximum_bytes
         self._size = 0
         self._file = NamedTemporaryFile(  # noqa: SIM115 - open until the data set is complete
             dir=spool, suffix=".part", delete=False, buffering=_BUFFER_BYTES
@@ -66,15 +70,25 @@ class SpoolFile:
         """Keep the bytes in the buffer: nobody reads the file before it is closed."""
 
     def write(self, data: bytes) -> int:
-        """Append bytes, unless something has failed before."""
+        """Append bytes, unless something has failed before.
+
+        Raises:
+            TooLargeError: If the sender goes on long after the instance was too large.
+        """
         self._size += len(data)
-        if self._size > MAXIMUM_INSTANCE_BYTES:
-            self.failure = self.failure or f"larger than {MAXIMUM_INSTANCE_BYTES >> 30} GiB"
-        if not self.failure:
-            try:
+        if self._size > _TOLERATED * self._maximum_bytes:
+            raise TooLargeError("a data set goes on without end")
+        if self.failure is not None:
+            return len(data)
+        try:
+            if self._size > self._maximum_bytes:
+                mib = self._maximum_bytes >> 20
+                self.failure = TooLargeError(f"the instance is larger than {mib} MiB")
+                self._file.truncate(0)  # it is not kept: others may have the room
+            else:
                 self._file.write(data)
-            except OSError as error:
-                self.failure = f"cannot write to the spool: {error.strerror}"
+        except OSError as error:
+            self.failure = _unwritable(error)
         return len(data)
 
     def close(self) -> None:
@@ -82,9 +96,13 @@ class SpoolFile:
         try:
             self._file.close()
         except OSError as error:
-            self.failure = self.failure or f"cannot write to the spool: {error.strerror}"
+            self.failure = self.failure or _unwritable(error)
 
     def discard(self) -> None:
         """Close and remove the file."""
         self.close()
         self.path.unlink(missing_ok=True)
+
+
+def _unwritable(error: OSError) -> IntakeError:
+    return OutOfResourcesError(f"cannot write to the spool: {error.strerror}")

@@ -22,25 +22,41 @@ from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dsutils import create_file_meta
 from pynetdicom.pdu_primitives import P_DATA
 
+from node.receive.faults import OutOfResourcesError, TooLargeError
 from node.receive.spool_file import SpoolFile
 
 _LOG = logging.getLogger(__name__)
 
 _IN_MEMORY_BYTES = 64 << 10
 _WAITING_REQUESTS = 8  # none is negotiated beyond the first (PS3.7 section D.3.3.3)
-_UNFOLLOWABLE = (LookupError, ValueError, TypeError, AttributeError, struct.error, OSError)
+_UNFOLLOWABLE = (
+    *(LookupError, ValueError, TypeError, AttributeError, struct.error, OSError),
+    TooLargeError,
+)
 _PLAUSIBLE_UID = re.compile(r"[0-9.]{1,64}")
 
 
 class SpoolingProvider(DIMSEServiceProvider):
-    """The DIMSE layer of one association, with every C-STORE data set in a `SpoolFile`."""
+    """The DIMSE layer of one association, with every C-STORE data set in a `SpoolFile`.
 
-    def __init__(self, association: Association, spool: Path, has_room: Callable[[], bool]) -> None:
+    Attributes:
+        unfollowable: Why the association was aborted here; "" if it was not.
+    """
+
+    def __init__(
+        self,
+        association: Association,
+        spool: Path,
+        has_room: Callable[[], bool],
+        maximum_bytes: int,
+    ) -> None:
         super().__init__(association)
         self._spool = spool
         self._has_room = has_room
+        self._maximum_bytes = maximum_bytes
         self._open: SpoolFile | None = None
         self._in_memory = 0
+        self.unfollowable = ""
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take fragments one by one, so that a file is there before the first of its data.
@@ -53,7 +69,8 @@ class SpoolingProvider(DIMSEServiceProvider):
                 self._require_bounds(fragment)
                 self._receive(fragment)
         except _UNFOLLOWABLE as error:
-            _LOG.warning("aborting an association: %s", error)
+            self.unfollowable = str(error) or type(error).__name__
+            _LOG.warning("aborting an association: %s", self.unfollowable)
             self.dul.event_queue.put("Evt19")  # unrecognized or invalid PDU: PS3.8 table 9-10
 
     def _receive(self, fragment: tuple[int, bytes]) -> None:
@@ -97,7 +114,8 @@ class SpoolingProvider(DIMSEServiceProvider):
 
     def _spool_file(self, message: C_STORE_RQ) -> SpoolFile:
         """Open a file that begins as PS3.10 section 7.1 says."""
-        file = SpoolFile(self._spool, "" if self._has_room() else "the disk is nearly full")
+        full = None if self._has_room() else OutOfResourcesError("the disk is nearly full")
+        file = SpoolFile(self._spool, self._maximum_bytes, full)
         command = message.command_set
         syntax = self.assoc._accepted_cx[cast("int", message.context_id)].transfer_syntax[0]  # noqa: SLF001 - it has no public list by id
         meta = create_file_meta(

@@ -10,6 +10,7 @@ from node.errors import IntakeError
 from node.receive.faults import (
     MismatchError,
     OutOfResourcesError,
+    TooLargeError,
     UnsupportedClassError,
     UnsupportedSyntaxError,
 )
@@ -23,8 +24,11 @@ SOP_CLASS_NOT_SUPPORTED: Final = 0x0122  # PS3.7 section C.5.22
 
 SYNTAX_NOT_SUPPORTED: Final = 0xC122  # PS3.18 table I.2-2; of C-STORE's "cannot understand" range
 
+INSTANCE_TOO_LARGE: Final = 0xC413  # the node's own, after HTTP 413; of the same range
+
 _STATUSES: Final[dict[type[IntakeError], int]] = {
     OutOfResourcesError: OUT_OF_RESOURCES,
+    TooLargeError: INSTANCE_TOO_LARGE,
     MismatchError: DATA_SET_MISMATCH,
     UnsupportedClassError: SOP_CLASS_NOT_SUPPORTED,
     UnsupportedSyntaxError: SYNTAX_NOT_SUPPORTED,

@@ -9,9 +9,11 @@ from http import HTTPStatus
 
 from pydicom.dataset import Dataset
 
+from node.config import LimitSettings
 from node.receive import statuses
-from node.receive.faults import DeclinedError, OutOfResourcesError
-from node.receive.inbox import Accepted, Announced, Inbox
+from node.receive.announced import Announced
+from node.receive.faults import DeclinedError, OutOfResourcesError, TooLargeError
+from node.receive.inbox import Accepted, Inbox
 from node.receive.multipart import (
     MultipartError,
     MultipartParser,
@@ -22,13 +24,15 @@ from node.receive.multipart import (
 )
 from node.receive.spool_file import SpoolFile, own_spool
 
+_PARTS = 10_000  # of one request; a study of more is sent in several
+
 
 @dataclass(frozen=True, slots=True)
 class StowResult:
     """The answer to a store request.
 
     Attributes:
-        status: 200, 202, 400, 409, 415 or 503 (PS3.18 table 10.5.3-1).
+        status: 200, 202, 400, 409, 415 or 503 (PS3.18 table 10.5.3-1); 408 and 413 as in RFC 9110.
         response: The Store Instances Response Module (PS3.18 section I.2), None where the
             request itself was not understood.
         reason: One line for a person, "" if all is stored.
@@ -42,8 +46,11 @@ class StowResult:
 class StowService:
     """Takes store requests into the inbox; `name` as of a `Receiver`."""
 
-    def __init__(self, inbox: Inbox, name: str = "stow") -> None:
+    def __init__(
+        self, inbox: Inbox, name: str = "stow", limits: LimitSettings | None = None
+    ) -> None:
         self._inbox = inbox
+        self._limits = limits or LimitSettings()
         self._spool = own_spool(inbox.blobs.spool, name)
 
     async def store(
@@ -67,9 +74,23 @@ class StowService:
             outcomes = await self._take(body, parameters.get("boundary", ""), source, study)
         except OutOfResourcesError as error:
             return StowResult(HTTPStatus.SERVICE_UNAVAILABLE, None, str(error))
-        except MultipartError as error:
-            return StowResult(HTTPStatus.BAD_REQUEST, None, str(error))
+        except (MultipartError, TooLargeError, TimeoutError) as error:
+            return await asyncio.to_thread(self._broken_off, error, source, study)
         return summarize(outcomes)
+
+    def _broken_off(
+        self, error: MultipartError | TooLargeError | TimeoutError, source: str, study: str
+    ) -> StowResult:
+        """Note a request that was not read to its end; what came before is kept all the same."""
+        if isinstance(error, TimeoutError):
+            status = HTTPStatus.REQUEST_TIMEOUT
+            error = MultipartError(f"nothing came for {self._limits.pdu_s:g} s")
+        elif isinstance(error, TooLargeError):
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        else:
+            status = HTTPStatus.BAD_REQUEST
+        self._inbox.decline(error, source, None, Announced(study_instance_uid=study))
+        return StowResult(status, None, str(error))
 
     async def _take(
         self, body: AsyncIterator[bytes], boundary: str, source: str, study: str
@@ -78,12 +99,14 @@ class StowService:
         outcomes: list[Accepted | DeclinedError] = []
         file: SpoolFile | None = None
         try:
-            async for chunk in body:
+            async for chunk in _in_time(body, self._limits.pdu_s):
                 for event in parser.feed(chunk):
                     match event:
                         case PartBegin(headers):
                             _require_dicom(headers.get("content-type", "application/dicom"))
-                            file = SpoolFile(self._spool)
+                            if len(outcomes) >= _PARTS:
+                                raise MultipartError(f"there are more than {_PARTS} parts")
+                            file = SpoolFile(self._spool, self._limits.maximum_instance_bytes)
                         case PartData(data) if file is not None:
                             file.write(data)
                         case PartEnd() if file is not None:
@@ -102,14 +125,29 @@ class StowService:
 
     def _accept(self, file: SpoolFile, source: str, study: str) -> Accepted | DeclinedError:
         file.close()
-        if file.failure:
+        announced = Announced(study_instance_uid=study)
+        if file.failure is not None:
             file.discard()
-            return DeclinedError(file.failure, statuses.OUT_OF_RESOURCES)
+            return self._inbox.decline(file.failure, source, None, announced)
         try:
-            announced = Announced(study_instance_uid=study)
             return self._inbox.accept(file.path, source, announced=announced)
         except DeclinedError as error:
             return error
+
+
+async def _in_time(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """Pass on a body whose every piece comes within so many seconds.
+
+    Raises:
+        TimeoutError: If one does not.
+    """
+    pieces = aiter(body)
+    while True:
+        try:
+            piece = await asyncio.wait_for(anext(pieces), seconds)
+        except StopAsyncIteration:
+            return
+        yield piece
 
 
 def summarize(outcomes: Sequence[Accepted | DeclinedError]) -> StowResult:
@@ -138,8 +176,11 @@ def _status(stored: list[Accepted], failed: list[DeclinedError]) -> HTTPStatus:
         return HTTPStatus.OK
     if stored:
         return HTTPStatus.ACCEPTED
-    if all(outcome.status == statuses.OUT_OF_RESOURCES for outcome in failed):
+    reasons = {outcome.status for outcome in failed}
+    if reasons == {statuses.OUT_OF_RESOURCES}:
         return HTTPStatus.SERVICE_UNAVAILABLE
+    if reasons == {statuses.INSTANCE_TOO_LARGE}:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     return HTTPStatus.CONFLICT
 
 

@@ -12,7 +12,9 @@ import socket
 import ssl
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socketserver import BaseServer
@@ -26,17 +28,21 @@ from pynetdicom.transport import (
     ThreadedAssociationServer,
 )
 
-from node.receive.admission import BLANK_TITLE
+from node.config import LimitSettings
+from node.receive.admission import BLANK_TITLE, Rejection, limit_exceeded
+from node.receive.limits import Turnstile
+from node.receive.rejections import RejectionLog, TurnedAway
 from node.receive.spooling import SpoolingProvider
 
 _LOG = logging.getLogger(__name__)
 
 MAXIMUM_PDU_BYTES: Final = 128 << 10
-PDU_DEADLINE_S: Final = 60.0
 _PDU_SLACK_BYTES = 4 << 10  # some senders do not count the PDV headers (PS3.8 section 9.3.5)
 _READ_BYTES = 256 << 10
 _PDU_HEADER_BYTES = 6
 _HANDSHAKE_DEADLINE_S = 10.0
+_SHOWN_OUT = 32  # connections at a time that are told why they were not let in
+_SHOWING_OUT_S = 1.0
 
 
 class GuardedSocket(AssociationSocket):
@@ -104,7 +110,7 @@ class GuardedRequestHandler(RequestHandler):
         connection.settimeout(_HANDSHAKE_DEADLINE_S)
         if isinstance(connection, ssl.SSLSocket):
             connection.do_handshake()
-        connection.settimeout(self.server.settings.pdu_deadline_s)
+        connection.settimeout(self.server.settings.limits.pdu_s)
 
     def handle(self) -> None:
         """Serve the association and stay until its end, which pynetdicom announces nowhere."""
@@ -119,8 +125,10 @@ class GuardedRequestHandler(RequestHandler):
         association = super()._create_association()
         settings = self.server.settings
         made = cast("AssociationSocket", association.dul.socket)
-        association.dul.socket = GuardedSocket(made, settings.pdu_deadline_s)
-        association.dimse = SpoolingProvider(association, settings.spool, settings.has_room)
+        association.dul.socket = GuardedSocket(made, settings.limits.pdu_s)
+        association.dimse = SpoolingProvider(
+            association, settings.spool, settings.has_room, settings.limits.maximum_instance_bytes
+        )
         return association
 
 
@@ -132,13 +140,16 @@ class ServerSettings:
         spool: The folder for data sets that arrive.
         has_room: Whether a data set may be written at all.
         on_end: Called once an association is over, however it ended.
-        pdu_deadline_s: Seconds that one PDU may take.
+        turnstile: Counts the connections.
+        rejections: Where it is noted who was turned away.
     """
 
     spool: Path
     has_room: Callable[[], bool]
     on_end: Callable[[Association], None]
-    pdu_deadline_s: float = PDU_DEADLINE_S
+    limits: LimitSettings
+    turnstile: Turnstile
+    rejections: RejectionLog
 
 
 class GuardedServer(ThreadedAssociationServer):
@@ -154,6 +165,7 @@ class GuardedServer(ThreadedAssociationServer):
         **kwargs: Any,  # noqa: ANN401 - same
     ) -> None:
         self.settings = settings
+        self._leaving: deque[tuple[float, socket.socket]] = deque()
         super().__init__(*args, **kwargs)
 
     def shutdown(self) -> None:
@@ -169,6 +181,57 @@ class GuardedServer(ThreadedAssociationServer):
                 connection, server_side=True, do_handshake_on_connect=False
             )
         return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ANN401 - socketserver's
+        """Let a connection in unless it is one too many."""
+        address = str(client_address[0])
+        reason = self.settings.turnstile.enter(address)
+        if not reason:
+            return True
+        rejection = limit_exceeded(reason)
+        self.settings.rejections.note(TurnedAway(rejection.kind, reason, address))
+        self._show_out(request, rejection)
+        return False
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - same
+        """Give the connection a thread; without one it is over."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started
+            self.settings.turnstile.leave(str(client_address[0]))
+            raise
+
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - same
+        """Serve the connection to its end, in its own thread."""
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            self.settings.turnstile.leave(str(client_address[0]))
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - same
+        """Close a connection, but not while it is being shown out."""
+        if not any(connection is request for _, connection in self._leaving):
+            super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Close those that were shown out, once they have had the time to read why."""
+        super().service_actions()
+        while self._leaving and self._leaving[0][0] < time.monotonic():
+            self._leaving.popleft()[1].close()
+
+    def _show_out(self, connection: socket.socket, rejection: Rejection) -> None:
+        """Answer before the question; the peer reads it in place of an answer to its request.
+
+        A connection that is closed with its request unread is reset, and the answer is lost: so a
+        few are held open for a moment. Over TLS there was no handshake: it ends without a word.
+        """
+        if isinstance(connection, ssl.SSLSocket) or len(self._leaving) >= _SHOWN_OUT:
+            return
+        connection.setblocking(False)
+        with suppress(OSError):
+            connection.send(rejection.encoded())
+            connection.shutdown(socket.SHUT_WR)
+        self._leaving.append((time.monotonic() + _SHOWING_OUT_S, connection))
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's
         """Log one line about a connection that failed before it became an association."""

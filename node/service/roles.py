@@ -80,15 +80,18 @@ def _inbox(foundation: Foundation) -> Iterator[Inbox]:
     def enqueue(connection: Connection, instance_id: int) -> None:
         enqueuer.enqueue(connection, arrival(instance_id))
 
-    with HeaderParser() as parser:
-        yield Inbox(
-            foundation.settings.node,
+    settings = foundation.settings
+    with HeaderParser(deadline_s=settings.limits.header_s) as parser:
+        inbox = Inbox(
+            settings.node,
             foundation.blobs,
             foundation.database,
             foundation.trail,
             parser,
             enqueue,
         )
+        with closing(inbox):
+            yield inbox
     enqueuer.close()
 
 
@@ -193,9 +196,8 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
     take = partial(keep_outcomes, foundation.database, foundation.trail)
     checks = standard_checks(settings, foundation.database, foundation.blobs)
     with _inbox(foundation) as inbox:
-        app = create_app(
-            settings, StowService(inbox).store, foundation.database, checks, foundation.blobs
-        )
+        stow = StowService(inbox, limits=settings.limits)
+        app = create_app(settings, stow.store, foundation.database, checks, foundation.blobs)
         app.include_router(outcome_router(take))
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30)

@@ -75,9 +75,9 @@ def test_a_uid_that_is_a_path_writes_nothing_anywhere(
     ids=["http", "noise", "a 1 GB header", "a 4 GB header", "half a request"],
 )
 def test_a_hostile_peer_is_dropped_and_the_next_sender_served(
-    a_desk: Desk, tmp_path: Path, attack: bytes
+    a_desk_with: Callable[..., Desk], tmp_path: Path, attack: bytes
 ) -> None:
-    with listening(a_desk, pdu_deadline_s=1.0) as address:
+    with listening(a_desk_with(limits={"pdu_s": 1.0})) as address:
         with socket.create_connection(address) as connection:
             connection.sendall(attack)
             assert closed_within(connection, 6)
@@ -86,8 +86,10 @@ def test_a_hostile_peer_is_dropped_and_the_next_sender_served(
         association.release()
 
 
-def test_a_sender_of_single_bytes_is_dropped_at_the_deadline(a_desk: Desk) -> None:
-    with listening(a_desk, pdu_deadline_s=1.0) as address:
+def test_a_sender_of_single_bytes_is_dropped_at_the_deadline(
+    a_desk_with: Callable[..., Desk],
+) -> None:
+    with listening(a_desk_with(limits={"pdu_s": 1.0})) as address:
         started = time.monotonic()
         with socket.create_connection(address) as connection:
             try:

@@ -18,8 +18,8 @@ from sqlalchemy.exc import OperationalError
 from node.audit.tables import Job, Report
 from node.database import utc_now
 from node.errors import IntakeError
+from node.receive.announced import Announced
 from node.receive.faults import DeclinedError
-from node.receive.inbox import Announced
 from node.receive.parser import HeaderParser
 from sr_templates.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from tests.receive_fixtures import Desk, a_desk_in, a_document, an_ultrasound, encoded
