@@ -12,8 +12,8 @@ from alembic import op
 
 from node.database import UtcDateTime
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 _FOLDER = Path(__file__).parents[1] / "views" / revision
 
