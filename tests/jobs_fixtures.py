@@ -33,6 +33,7 @@ from node.config import PairingSettings
 from node.database import open_engine, utc_now
 from node.jobs.admin import Desk, list_jobs
 from node.jobs.assessing import Assessor
+from node.jobs.circuit import PACE, Pace
 from node.jobs.dbos_engine import DbosEngine, migrate
 from node.jobs.delivering import Deliverer
 from node.jobs.engine import Handler, Queue
@@ -153,6 +154,7 @@ class Node:
     desk: Desk
     rooms: Rooms = field(default_factory=Rooms)
     study: str = ""
+    pace: Pace = PACE
 
     def anew(self) -> None:
         """Forget the last test: other rooms, another study."""
@@ -188,7 +190,7 @@ class Node:
         return {
             "pairing": Pairer(*rooms, self.blobs),
             "inference": Assessor(*rooms, self.blobs),
-            "delivery": Deliverer(*rooms, self.blobs),
+            "delivery": Deliverer(*rooms, self.blobs, self.pace),
         }
 
     def receive(self, *headers: InstanceHeader) -> None:
@@ -237,13 +239,16 @@ def keep(connection: Connection, header: InstanceHeader) -> int:
 
 
 @contextmanager
-def a_node(url: str, folder: Path, executor_id: str, *destinations: str | Wish) -> Iterator[Node]:
+def a_node(
+    url: str, folder: Path, executor_id: str, *destinations: str | Wish, pace: Pace = PACE
+) -> Iterator[Node]:
     """A node of one process on a database."""
     database = open_engine(url)
     trail, blobs = Trail("test"), BlobStore(folder / "blobs", executor_id)
     engine = DbosEngine(database, executor_id)
     node = Node(database, trail, blobs, engine, Desk(database, Trail("admin"), engine))
     node.anew()
+    node.pace = pace
     engine.start(node.handlers(*destinations), {"pairing": 2, "inference": 1, "delivery": 2})
     try:
         yield node

@@ -77,7 +77,10 @@ def deliver(
             after = {} if destination.verify == "none" else _prove(archive, stored)
     except DeliveryError as error:
         return Outcome(
-            tuple(ObjectOutcome(item.sop_instance_uid, "failed", str(error)) for item in objects)
+            tuple(
+                ObjectOutcome(item.sop_instance_uid, "failed", str(error), down=True)
+                for item in objects
+            )
         )
     return Outcome(tuple(_outcomes(objects, before, answers, after)))
 
@@ -122,7 +125,7 @@ def _outcomes(
         uid = item.sop_instance_uid
         answer = answers.get(uid)
         if answer is not None and not answer.stored:
-            yield ObjectOutcome(uid, "failed", answer.detail, answer.permanent)
+            yield ObjectOutcome(uid, "failed", answer.detail, answer.permanent, down=answer.down)
             continue
         said = answer.detail if answer is not None else ""
         proof = after.get(uid) or before.get(uid)

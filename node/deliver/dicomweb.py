@@ -21,6 +21,7 @@ _CHUNK = 1 << 20  # bytes read from a file at a time
 _REQUEST_BYTES = 64 << 20  # of the files of one request, unless one alone is longer
 _JSON = "application/dicom+json"
 # Worth another try: a person, a restart or time may change them; 409 is judged by instance.
+_DOWN = frozenset({429, 502, 503, 504})  # RFC 9110 section 15.6, RFC 6585 section 4
 _TEMPORARY = frozenset({401, 403, 404, 407, 408, 409, 425, 429})
 
 _FAILED_SEQUENCE = "00081198"
@@ -113,7 +114,7 @@ class DicomwebArchive:
             )
         except httpx.HTTPError as error:
             reason = self._unreachable(error)
-            return {uid: StoreAnswer(stored=False, detail=reason) for uid in uids}
+            return {uid: StoreAnswer(stored=False, detail=reason, down=True) for uid in uids}
         except OSError as error:
             reason = f"a file cannot be read: {error}"
             return {uid: StoreAnswer(stored=False, detail=reason) for uid in uids}
@@ -135,7 +136,10 @@ class DicomwebArchive:
                 return StoreAnswer(stored=True, detail=detail)
         permanent = 400 <= code < 500 and code not in _TEMPORARY
         return StoreAnswer(
-            stored=False, detail=f"{self._name} answered HTTP {code}", permanent=permanent
+            stored=False,
+            detail=f"{self._name} answered HTTP {code}",
+            permanent=permanent,
+            down=code in _DOWN,
         )
 
     def _find(self, item: Outgoing) -> Proof:

@@ -83,7 +83,7 @@ class DimseArchive:
                 except NothingAcceptedError as error:
                     answer = StoreAnswer(stored=False, detail=str(error), permanent=True)
                 except DeliveryError as error:
-                    answer = StoreAnswer(stored=False, detail=str(error))
+                    answer = StoreAnswer(stored=False, detail=str(error), down=True)
                 passing("first-sent")
                 yield item.outgoing.sop_instance_uid, answer
 
@@ -155,7 +155,7 @@ class DimseArchive:
             status = Dataset()
         if "Status" not in status:
             self._drop()
-            return StoreAnswer(stored=False, detail=_NO_ANSWER)
+            return StoreAnswer(stored=False, detail=_NO_ANSWER, down=True)
         return judge_store_status(status.Status)
 
     def _find(self, association: Association, item: Outgoing) -> Proof:

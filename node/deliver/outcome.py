@@ -15,6 +15,7 @@ class ObjectOutcome:
         state: `proven` (the archive has it), `sent` (accepted, not proven yet) or `failed`.
         detail: "" or one line for the audit: a warning status, why it failed, `unverified`.
         permanent: Failed, and the same bytes will fail again.
+        down: Failed, and not for the object's sake: the archive does not answer or has no room.
         transaction_uid: Of the storage commitment request whose result has not come; it may
             still arrive on an association of the archive's own.
     """
@@ -24,10 +25,13 @@ class ObjectOutcome:
     detail: str = ""
     permanent: bool = False
     transaction_uid: str = ""
+    down: bool = False
 
     def __post_init__(self) -> None:
         if self.permanent and self.state != "failed":
             raise ValueError("only a failure is permanent")
+        if self.down and (self.permanent or self.state != "failed"):
+            raise ValueError("what an archive that is down did not take is a failure for now")
         if self.transaction_uid and self.state != "sent":
             raise ValueError("only what is not proven yet waits for a commitment")
 

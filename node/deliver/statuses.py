@@ -10,6 +10,7 @@ from dataclasses import dataclass
 SUCCESS = 0x0000
 DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 section C.5.6: the archive has it already
 NO_SUCH_OBJECT_INSTANCE = 0x0112  # PS3.7 section C.5.10
+OUT_OF_RESOURCES = 0xA700  # and all of 0xA7xx, PS3.4 table B.2-1
 
 _NAMED = {
     0x0107: "attribute list error",
@@ -26,7 +27,7 @@ _NAMED = {
     0x0211: "unrecognised operation",
     0x0212: "mistyped argument",
     0x0213: "resource limitation",
-    0xA700: "out of resources",
+    OUT_OF_RESOURCES: "out of resources",
     0xB000: "coercion of data elements",
     0xB006: "elements discarded",
     0xB007: "data set does not match SOP class",
@@ -44,14 +45,16 @@ class StoreAnswer:
         stored: The archive said that it has taken the object, perhaps with a warning.
         detail: "" or one line for the audit.
         permanent: Not stored, and the same bytes will never be.
+        down: Not stored, and nothing else would be now: no answer, no association, no room.
     """
 
     stored: bool
     detail: str = ""
     permanent: bool = False
+    down: bool = False
 
     def __post_init__(self) -> None:
-        if self.stored and self.permanent:
+        if self.stored and (self.permanent or self.down):
             raise ValueError("what is stored has not failed")
 
 
@@ -77,4 +80,9 @@ def judge_store_status(status: int) -> StoreAnswer:
     if status >> 12 == 0xB or status in _WARNINGS or status == DUPLICATE_SOP_INSTANCE:
         return StoreAnswer(stored=True, detail=f"stored with {name}")
     permanent = status in _PERMANENT or status >> 8 == 0xA9 or status >> 12 == 0xC
-    return StoreAnswer(stored=False, detail=f"refused with {name}", permanent=permanent)
+    return StoreAnswer(
+        stored=False,
+        detail=f"refused with {name}",
+        permanent=permanent,
+        down=status >> 8 == OUT_OF_RESOURCES >> 8,
+    )

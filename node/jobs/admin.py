@@ -15,7 +15,7 @@ from node.case import FrameReference
 from node.database import lock, read_only, utc_now
 from node.errors import JobError, PairingError
 from node.jobs import states, usage
-from node.jobs.delivering import delivery
+from node.jobs.dispatching import delivery
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.pairing import assessment, current_instance, latest_job
 

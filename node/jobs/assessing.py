@@ -24,7 +24,7 @@ from node.case import Case, CaseResult, InstanceHeader
 from node.database import utc_now
 from node.jobs import dispatching, shadowing, states, superseding, usage
 from node.jobs.asking import with_earlier
-from node.jobs.delivering import delivery
+from node.jobs.dispatching import delivery
 from node.jobs.engine import Enqueuer
 from node.jobs.pairing import assessment
 from node.jobs.priors import priors_of

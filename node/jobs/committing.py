@@ -17,8 +17,8 @@ from node.audit.tables import Commitment, Delivery, Report
 from node.audit.trail import Trail
 from node.database import read_only, utc_now
 from node.jobs import states
-from node.jobs.delivering import close_job, delivery, notes_follow
-from node.jobs.dispatching import OPEN
+from node.jobs.delivering import close_job, notes_follow
+from node.jobs.dispatching import OPEN, delivery
 from node.jobs.engine import Enqueuer, Task
 
 _SUBJECT: Final = 80  # characters, of a ledger row

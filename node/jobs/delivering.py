@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -17,19 +17,13 @@ from node.blobs import BlobStore
 from node.boundaries import passing
 from node.database import utc_now
 from node.jobs import states
-from node.jobs.dispatching import NOTES, OPEN, SUPERSEDING_NOTE
-from node.jobs.engine import Enqueuer, Task
+from node.jobs.circuit import PACE, Pace
+from node.jobs.dispatching import NOTES, OPEN, SUPERSEDING_NOTE, delivery
+from node.jobs.engine import Enqueuer
+from node.jobs.outage import Outages, Turn, Word, joins_line
 from node.jobs.stages import Parcel, Receipt, Stages, family
 
 _log = logging.getLogger(__name__)
-
-
-def delivery(
-    job_id: int, run: int, destination: str, attempt: int = 0, delay_s: float = 0.0
-) -> Task:
-    """Return the task that delivers a job's objects to one destination."""
-    key = f"deliver:{job_id}:{run}:{destination}:{attempt}"
-    return Task("delivery", key, (job_id, run, destination, attempt), delay_s)
 
 
 @dataclass(frozen=True)
@@ -41,12 +35,29 @@ class Deliverer:
     enqueuer: Enqueuer
     stages: Stages
     blobs: BlobStore
+    pace: Pace = PACE
 
-    def __call__(self, job_id: int, run: int, destination: str, attempt: int) -> None:
-        """Make one attempt to deliver what is not proven yet."""
+    @property
+    def outages(self) -> Outages:
+        """What an attempt means for the others that go to the same destination."""
+        return Outages(self.trail, self.enqueuer, self.pace)
+
+    def __call__(
+        self, job_id: int, run: int, destination: str, attempt: int, ticket: int = 0
+    ) -> None:
+        """Make one attempt to deliver what is not proven yet, or stand in line.
+
+        Args:
+            job_id: Whose report.
+            run: Of the job; counts a person's retries.
+            destination: Its name.
+            attempt: Counts from 0.
+            ticket: The round that let it out of the line, see `circuit`; 0 in fair weather.
+        """
+        turn = Turn(job_id, run, destination, attempt, ticket)
         commits = any(wish.commits for wish in self.stages.destinations if wish.name == destination)
         root = f"2.25.{uuid4().int}" if commits else ""  # PS3.5 section B.2
-        rows = self._open(job_id, run, destination, attempt, root)
+        rows = self._open(turn, root)
         if not rows:
             return
         passing("attempt-noted")
@@ -71,19 +82,21 @@ class Deliverer:
             text = f"{type(error).__name__}: {error}"
             receipts = [Receipt(row.sop_instance_uid, "failed", text) for row in rows]
         passing("proven")
-        self._note(job_id, run, destination, attempt, rows, receipts)
+        self._note(turn, rows, receipts)
         passing("delivered")
 
-    def _open(
-        self, job_id: int, run: int, destination: str, attempt: int, root: str
-    ) -> Sequence[Row[*tuple[Any, ...]]]:
+    def _open(self, turn: Turn, root: str) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return what to deliver, and note the attempt before it is made.
 
-        An attempt that a later one has overtaken gets nothing: its executor was frozen.
+        An attempt that a later one has overtaken gets nothing: its executor was frozen. Nor does
+        one whose destination is down: it stands in line.
         """
         with self.database.begin() as connection:
-            job = states.hold(connection, job_id)
-            if job.state != "delivering" or job.run != run:
+            job = states.hold(connection, turn.job_id)
+            if job.state != "delivering" or job.run != turn.run:
+                self.outages.note(connection, turn, "nothing")
+                return ()
+            if joins_line(connection, turn):
                 return ()
             rows = connection.execute(
                 select(
@@ -100,19 +113,22 @@ class Deliverer:
                 )
                 .join(Report, Report.id == Delivery.report_id)
                 .where(
-                    Delivery.job_id == job_id,
-                    Delivery.destination == destination,
+                    Delivery.job_id == turn.job_id,
+                    Delivery.destination == turn.destination,
                     Delivery.state.in_(("pending", "sent")),
-                    Delivery.attempts <= attempt + 1,
+                    Delivery.attempts <= turn.attempt + 1,
                 )
                 .order_by(Delivery.id)
             ).all()
+            if not rows:
+                self.outages.note(connection, turn, "nothing")
+                return ()
             # A rejection note waits until what it makes way for is proven.
             rows = [row for row in rows if family(row.kind) not in NOTES] or rows
             connection.execute(
                 update(Delivery)
                 .where(Delivery.id.in_([row.id for row in rows]))
-                .values(attempts=attempt + 1, absent=False, updated_at=utc_now())
+                .values(attempts=turn.attempt + 1, absent=False, updated_at=utc_now())
             )
             if root:  # before the archive is asked: its answer may come at once, by another way
                 asked = {"transaction_root": root, "asked_at": utc_now()}
@@ -121,21 +137,16 @@ class Deliverer:
             return rows
 
     def _note(
-        self,
-        job_id: int,
-        run: int,
-        destination: str,
-        attempt: int,
-        rows: Sequence[Row[*tuple[Any, ...]]],
-        receipts: Sequence[Receipt],
+        self, turn: Turn, rows: Sequence[Row[*tuple[Any, ...]]], receipts: Sequence[Receipt]
     ) -> None:
+        destination, attempt = turn.destination, turn.attempt
+        word: Word = "down" if all(receipt.down for receipt in receipts) else "reached"
         ids = {row.sop_instance_uid: row.id for row in rows}
         with self.database.begin() as connection:
-            job = states.hold(connection, job_id)
-            if job.state != "delivering" or job.run != run:
-                return
+            job = states.hold(connection, turn.job_id)
             receipts = _still_news(connection, ids, attempt, receipts)
-            if not receipts:
+            if job.state != "delivering" or job.run != turn.run or not receipts:
+                self.outages.note(connection, turn, "nothing" if word == "down" else word)
                 return
             delay = self.stages.retry_after(attempt, receipts)
             unproven = [receipt for receipt in receipts if receipt.state != "proven"]
@@ -144,11 +155,14 @@ class Deliverer:
                 if receipt in unproven and delay is None:
                     state = "dead"
                 self._update(connection, job, ids, destination, receipt, state)
+            again = delivery(job.id, job.run, destination, attempt + 1, delay or 0.0)
             if unproven and delay is not None:
-                again = delivery(job_id, run, destination, attempt + 1, delay)
-                self.enqueuer.enqueue(connection, again)
-            elif notes_follow(connection, job, destination):
-                self.enqueuer.enqueue(connection, delivery(job_id, run, destination, attempt + 1))
+                if not self.outages.note(connection, replace(turn, attempt=attempt + 1), word):
+                    self.enqueuer.enqueue(connection, again)
+            else:
+                self.outages.note(connection, turn, "nothing" if word == "down" else word)
+                if notes_follow(connection, job, destination):
+                    self.enqueuer.enqueue(connection, again)
             close_job(connection, self.trail, job)
 
     def _update(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from node.audit.tables import Delivery, Report
 from node.database import utc_now
+from node.jobs.engine import Task
 from node.jobs.stages import family
 
 SUPERSEDING_NOTE: Final = "reject"
@@ -17,6 +18,25 @@ WITHDRAWING_NOTE: Final = "withdraw"
 """Kind of a rejection note for the job's own report."""
 NOTES: Final = frozenset({SUPERSEDING_NOTE, WITHDRAWING_NOTE})
 OPEN: Final = frozenset({"pending", "sent"})
+
+
+def delivery(
+    job_id: int,
+    run: int,
+    destination: str,
+    attempt: int = 0,
+    delay_s: float = 0.0,
+    ticket: int = 0,
+) -> Task:
+    """Return the task that delivers a job's objects to one destination.
+
+    `ticket` is the round that let it out of the line before a destination that was down, else 0.
+    """
+    key = f"deliver:{job_id}:{run}:{destination}:{attempt}"
+    if not ticket:
+        return Task("delivery", key, (job_id, run, destination, attempt), delay_s)
+    arguments = (job_id, run, destination, attempt, ticket)
+    return Task("delivery", f"{key}:{ticket}", arguments, delay_s)
 
 
 def put(connection: Connection, job_id: int, destination: str, report_ids: Iterable[int]) -> None:

@@ -258,12 +258,14 @@ class Receipt:
     Attributes:
         state: `proven`, `sent` (accepted, not yet proven) or `failed`.
         permanent: Trying again will not help.
+        down: The destination did not answer, or has no room: the parcel is not the reason.
     """
 
     sop_instance_uid: str
     state: str
     error: str = ""
     permanent: bool = False
+    down: bool = False
 
 
 @dataclass(frozen=True, slots=True)

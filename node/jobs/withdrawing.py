@@ -15,7 +15,7 @@ from node.blobs import BlobStore
 from node.database import read_only, utc_now
 from node.errors import JobError
 from node.jobs import dispatching, states, superseding
-from node.jobs.delivering import delivery
+from node.jobs.dispatching import delivery
 from node.jobs.engine import Enqueuer
 from node.jobs.stages import Rejection, ReportObject
 

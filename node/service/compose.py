@@ -144,7 +144,7 @@ def delivery_stage(settings: Settings) -> Callable[[str, Sequence[Parcel]], Sequ
         root = next((parcel.transaction_root for parcel in parcels), "")
         outcome = deliver(destination, outgoing, sent, settings, transaction_root=root)
         return [
-            Receipt(item.sop_instance_uid, item.state, item.detail, item.permanent)
+            Receipt(item.sop_instance_uid, item.state, item.detail, item.permanent, item.down)
             for item in outcome.objects
         ]
 

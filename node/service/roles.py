@@ -140,6 +140,7 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
 def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
     from node.jobs.delivering import Deliverer  # noqa: PLC0415
+    from node.jobs.outage_watch import OutageWatch, start_outage_watch  # noqa: PLC0415
     from node.jobs.recovery import start_sweeper  # noqa: PLC0415
     from node.service.chaining import keep_chain  # noqa: PLC0415
     from node.service.keeping import keep_house  # noqa: PLC0415
@@ -161,8 +162,10 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
         foundation.blobs,
     )
     engine.start({"delivery": deliverer}, {"delivery": _DELIVERY_THREADS})
+    stop_watch = start_outage_watch(OutageWatch(foundation.database, foundation.trail, engine))
     _announce()
     stop.wait()
+    stop_watch()
     engine.stop(_DRAIN_S)
     stop_keeper()
     stop_sweeper()

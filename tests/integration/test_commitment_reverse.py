@@ -20,7 +20,8 @@ from node.database import utc_now
 from node.deliver.association import Timeouts
 from node.jobs.committing import Committer
 from node.jobs.dbos_engine import DbosEngine, migrate
-from node.jobs.delivering import Deliverer, delivery
+from node.jobs.delivering import Deliverer
+from node.jobs.dispatching import delivery
 from node.receive.parser import HeaderParser
 from node.service.commitments import commitment_taker
 from node.service.compose import compose

@@ -20,6 +20,7 @@ from node.audit.tables.ledger import (
     LedgerReport,
     LedgerSystem,
 )
+from node.audit.tables.outages import CircuitRow, InLine
 from node.audit.tables.readings import Outcome, ReadingRow
 from node.audit.tables.reports import (
     Commitment,
@@ -39,10 +40,12 @@ __all__ = [
     "Association",
     "Base",
     "ChainLink",
+    "CircuitRow",
     "Commitment",
     "Delivery",
     "FindingRow",
     "Follower",
+    "InLine",
     "Installation",
     "Instance",
     "Job",
