@@ -13,6 +13,7 @@ from node.config.record import (
 from node.config.reporting import Companion, DestinationSettings, ReadingSettings, ReportSettings
 from node.config.section import is_loopback
 from node.config.settings import Settings, load_settings
+from node.config.sources import SourceSettings
 
 __all__ = [
     "AuditSettings",
@@ -29,6 +30,7 @@ __all__ = [
     "ReportSettings",
     "RetentionSettings",
     "Settings",
+    "SourceSettings",
     "SyslogSettings",
     "TlsSettings",
     "WebSettings",

@@ -57,7 +57,11 @@ class IntendedUseSettings(Section):
 
 
 class PairingSettings(Section):
-    """`[pairing]`: how long to wait, in seconds."""
+    """`[pairing]`: how long to wait, in seconds.
+
+    `fetch_after_s`: until the sources are asked for images that a case misses.
+    """
 
     grace_s: float = Field(3, ge=0)
     unreferenced_quiet_s: float = Field(20, ge=0)
+    fetch_after_s: float = Field(10, ge=0)

@@ -24,6 +24,7 @@ from node.config.record import (
     SyslogSettings,
 )
 from node.config.reporting import DestinationSettings, ReadingSettings, ReportSettings
+from node.config.sources import SourceSettings
 from node.errors import ConfigurationError
 
 
@@ -50,12 +51,14 @@ class Settings(BaseSettings):
     report: ReportSettings = ReportSettings()
     reading: ReadingSettings = ReadingSettings()
     destination: tuple[DestinationSettings, ...] = ()
+    source: tuple[SourceSettings, ...] = ()
 
     @model_validator(mode="after")
-    def _destinations_have_different_names(self) -> Self:
-        names = [destination.name for destination in self.destination]
-        if len(set(names)) != len(names):
-            raise ValueError("two destinations have the same name")
+    def _destinations_and_sources_have_different_names(self) -> Self:
+        for kind, entries in (("destinations", self.destination), ("sources", self.source)):
+            names = [entry.name for entry in entries]
+            if len(set(names)) != len(names):
+                raise ValueError(f"two {kind} have the same name")
         return self
 
     @property

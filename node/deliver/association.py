@@ -14,7 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
-from node.config import DestinationSettings, Settings, TlsSettings
+from node.config import DestinationSettings, Settings, SourceSettings, TlsSettings
 from node.deliver.reactor import pause_properly
 from node.deliver.tls import client_context
 from node.errors import DeliveryError
@@ -66,8 +66,13 @@ class Peer:
                 raise DeliveryError(f"{title!r} is no AE title: 1 to 16 ASCII characters")
 
     @classmethod
-    def of(cls, destination: DestinationSettings, settings: Settings, timeouts: Timeouts) -> Peer:
-        """Return the peer that a destination of the configuration is."""
+    def of(
+        cls,
+        destination: DestinationSettings | SourceSettings,
+        settings: Settings,
+        timeouts: Timeouts,
+    ) -> Peer:
+        """Return the peer that a destination or source of the configuration is."""
         return cls(
             destination.name,
             destination.ae_title,

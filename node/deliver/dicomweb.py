@@ -32,6 +32,25 @@ _WARNING_REASON = "00081196"
 _SOP_INSTANCE_UID = "00080018"
 
 
+def open_client(name: str, url: str, tls: TlsSettings, timeouts: Timeouts) -> httpx.Client:
+    """Return a client of one DICOMweb root; credentials for Basic authentication go into its URL.
+
+    Raises:
+        ConfigurationError: If the URL is none, or the TLS files cannot be loaded.
+    """
+    context = client_context(tls)
+    try:
+        return httpx.Client(
+            base_url=url.rstrip("/"),
+            verify=True if context is None else context,
+            timeout=httpx.Timeout(timeouts.dimse_s, connect=timeouts.connect_s),
+            # Patients' data do not follow a proxy that some environment happens to name.
+            trust_env=False,
+        )
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"{name!r} has no valid url: {error}") from error
+
+
 class DicomwebArchive:
     """An archive reached by DICOMweb; credentials for Basic authentication go into its URL.
 
@@ -41,17 +60,7 @@ class DicomwebArchive:
 
     def __init__(self, name: str, url: str, tls: TlsSettings, timeouts: Timeouts) -> None:
         self._name = name
-        context = client_context(tls)
-        try:
-            self._client = httpx.Client(
-                base_url=url.rstrip("/"),
-                verify=True if context is None else context,
-                timeout=httpx.Timeout(timeouts.dimse_s, connect=timeouts.connect_s),
-                # Patients' data do not follow a proxy that some environment happens to name.
-                trust_env=False,
-            )
-        except httpx.InvalidURL as error:
-            raise ConfigurationError(f"destination {name!r} has no valid url: {error}") from error
+        self._client = open_client(name, url, tls, timeouts)
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +168,7 @@ class DicomwebArchive:
         if not isinstance(matches, list):
             raise DeliveryError(f"{self._name} answered the query with something else than JSON")
         # An archive may ignore a key: only the UID itself is a proof.
-        if any(_first(match, _SOP_INSTANCE_UID) == item.sop_instance_uid for match in matches):
+        if any(first_value(match, _SOP_INSTANCE_UID) == item.sop_instance_uid for match in matches):
             return Proof(Standing.THERE)
         return Proof(Standing.ABSENT, "not found by query yet")
 
@@ -221,7 +230,7 @@ def _report(response: httpx.Response) -> dict[str, Any]:
 
 def _item(report: dict[str, Any], sequence: str, uid: str) -> dict[str, Any] | None:
     items = _values(report, sequence)
-    return next((item for item in items if _first(item, _REFERENCED_UID) == uid), None)
+    return next((item for item in items if first_value(item, _REFERENCED_UID) == uid), None)
 
 
 def _values(item: object, tag: str) -> list[Any]:
@@ -231,10 +240,11 @@ def _values(item: object, tag: str) -> list[Any]:
     return values if isinstance(values, list) else []
 
 
-def _first(item: object, tag: str) -> object:
+def first_value(item: object, tag: str) -> object:
+    """Return the first value of an attribute in the DICOM JSON model; None where there is none."""
     return next(iter(_values(item, tag)), None)
 
 
 def _number(item: dict[str, Any], tag: str) -> int | None:
-    value = _first(item, tag)
+    value = first_value(item, tag)
     return int(value) if isinstance(value, int | str) and str(value).isdigit() else None

@@ -6,7 +6,7 @@ import time
 
 from pynetdicom.presentation import build_context
 
-from node.config import DestinationSettings, Settings
+from node.config import DestinationSettings, Settings, SourceSettings
 from node.deliver.association import Peer, Timeouts, associated
 from node.deliver.dicomweb import DicomwebArchive
 from node.deliver.statuses import SUCCESS, status_name
@@ -16,9 +16,11 @@ _VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 section A.4
 
 
 def echo(
-    destination: DestinationSettings, settings: Settings, timeouts: Timeouts | None = None
+    destination: DestinationSettings | SourceSettings,
+    settings: Settings,
+    timeouts: Timeouts | None = None,
 ) -> float:
-    """Ask a destination for a sign of life: C-ECHO, or the smallest QIDO-RS query.
+    """Ask a destination or source for a sign of life: C-ECHO, or the smallest QIDO-RS query.
 
     Returns:
         Milliseconds from the first byte out to the answer, connecting included.

@@ -22,8 +22,8 @@ from node.deliver.statuses import SUCCESS, status_name
 from node.errors import DeliveryError
 
 # Study Root Query/Retrieve Information Model (PS3.4 section C.6.2)
-_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
-_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
+FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
 _PENDING: Final = frozenset({0xFF00, 0xFF01})  # PS3.4 sections C.4.1.1.4 and C.4.3.1.4
 _MOST_ANSWERS: Final = 1000  # to one query; an archive that ignores the keys has more
 _LARGEST_BYTES: Final = 32 << 20
@@ -55,7 +55,7 @@ class Query:
             setattr(identifier, keyword, value)
         matches: list[Dataset] = []
         try:
-            answers = self._association.send_c_find(identifier, _FIND, next(self._message_ids))
+            answers = self._association.send_c_find(identifier, FIND, next(self._message_ids))
             for status, match in answers:
                 self._go_on(status, "C-FIND")
                 if match is not None and status.Status in _PENDING:
@@ -79,7 +79,7 @@ class Query:
         identifier.SOPInstanceUID = instance
         self._got.clear()
         try:
-            answers = self._association.send_c_get(identifier, _GET, next(self._message_ids))
+            answers = self._association.send_c_get(identifier, GET, next(self._message_ids))
             for status, _ in answers:
                 self._go_on(status, "C-GET", warnings=True)
         except (RuntimeError, ValueError) as error:
@@ -118,7 +118,7 @@ def querying(peer: Peer, storage: Sequence[str], until: float) -> Iterator[Query
         got.append(data)
         return SUCCESS
 
-    contexts = [build_context(one) for one in (_FIND, _GET, *storage)]
+    contexts = [build_context(one) for one in (FIND, GET, *storage)]
     roles = [build_role(one, scp_role=True) for one in storage]
     association = open_association(peer, contexts, [(evt.EVT_C_STORE, keep)], roles)
     try:
@@ -133,7 +133,7 @@ def querying(peer: Peer, storage: Sequence[str], until: float) -> Iterator[Query
 
 def _check_offers(peer: Peer, association: Association, storage: Sequence[str]) -> None:
     accepted = {str(one.abstract_syntax): one for one in association.accepted_contexts}
-    for needed, name in ((_FIND, "C-FIND"), (_GET, "C-GET")):
+    for needed, name in ((FIND, "C-FIND"), (GET, "C-GET")):
         if needed not in accepted:
             raise DeliveryError(f"{peer} offers no Study Root {name}")
     if not any(one in accepted and accepted[one].as_scp for one in storage):

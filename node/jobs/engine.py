@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 
 from sqlalchemy import Connection
 
-Queue = Literal["pairing", "inference", "delivery"]
-QUEUES: tuple[Queue, ...] = ("pairing", "inference", "delivery")
+Queue = Literal["pairing", "inference", "delivery", "fetch"]
+QUEUES: tuple[Queue, ...] = ("pairing", "inference", "delivery", "fetch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from node.case import Case, FrameReference, InstanceHeader, Pairing
 from node.database import lock, read_only, utc_now
 from node.jobs import reading, states
 from node.jobs.engine import Enqueuer, Task
+from node.jobs.fetching import fetching
 from node.jobs.needs import expired, need
 from node.jobs.stages import PairingQuestion, Stages
 from node.jobs.verified import keep_verdicts
@@ -126,6 +127,8 @@ class Pairer:
                 connection.execute(insert(JobNeed), needs)
                 reason = expired(connection, pairing.missing) or pairing.reason
                 states.change(connection, self.trail, job, "waiting", reason)
+                if (after_s := self.stages.fetch_after_s) is not None:
+                    self.enqueuer.enqueue(connection, fetching(job.id, job.run, 0, after_s))
             case "pending":
                 states.change(connection, self.trail, job, "waiting", pairing.reason)
                 again = Task("pairing", f"pair:{seg.id}:{uuid4()}", (seg.id,), pairing.wait_s)

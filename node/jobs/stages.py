@@ -127,6 +127,22 @@ class EarlierAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchQuestion:
+    """Which instances of a study a waiting job misses."""
+
+    study_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchAnswer:
+    """What became of asking one source; `failure` is "" where nothing was amiss."""
+
+    source: str
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AssessmentRequest:
     """One SEG instance and generation to assess and report.
 
@@ -272,7 +288,11 @@ class Receipt:
 class Stages:
     """The rooms above, as the jobs see them; `service` fills in those that a role needs.
 
-    `earlier` asks an archive for a patient's earlier reports; None asks nobody.
+    Attributes:
+        earlier: Asks an archive for a patient's earlier reports; None asks nobody.
+        fetch_after_s: Seconds until the sources are asked for what a case misses; None: there
+            is no source.
+        fetch: Asks them; only in the role that does.
     """
 
     pair: Callable[[PairingQuestion], Pairing]
@@ -283,3 +303,5 @@ class Stages:
     reject: Callable[[Rejection], ReportObject]
     destinations: tuple[Wish, ...]
     earlier: Callable[[EarlierQuestion], EarlierAnswer] | None = None
+    fetch_after_s: float | None = None
+    fetch: Callable[[FetchQuestion], Sequence[FetchAnswer]] | None = None

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.audit import schema
 from node.audit.trail import Trail
 from node.blobs import BlobStore
-from node.config import Settings
+from node.config import DestinationSettings, Settings, SourceSettings
 from node.database import open_engine, read_only
 from node.errors import CrdlError
 
@@ -140,15 +140,15 @@ def _retention(settings: Settings) -> Iterator[Check]:
 def _destinations(settings: Settings) -> Iterator[Check]:
     from node.deliver.echo import echo  # noqa: PLC0415 - pynetdicom on demand
 
-    for destination in settings.destination:
+    named: list[tuple[str, DestinationSettings | SourceSettings]]
+    named = [(f"destination {one.name}", one) for one in settings.destination]
+    for name, peer in [*named, *((f"source {one.name}", one) for one in settings.source)]:
         try:
-            milliseconds = echo(destination, settings)
+            milliseconds = echo(peer, settings)
         except CrdlError as error:
-            yield Check(f"destination {destination.name}", "failed", str(error))
+            yield Check(name, "failed", str(error))
         else:
-            yield Check(
-                f"destination {destination.name}", "ok", f"answered in {milliseconds:.0f} ms"
-            )
+            yield Check(name, "ok", f"answered in {milliseconds:.0f} ms")
 
 
 def _model(settings: Settings) -> Iterator[Check]:

@@ -216,4 +216,5 @@ def compose(
         reject=rejection_stage(),
         destinations=wishes(settings),
         earlier=earlier_stage(settings),
+        fetch_after_s=settings.pairing.fetch_after_s if settings.source else None,
     )

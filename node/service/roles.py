@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -21,11 +23,13 @@ from node.service.compose import Foundation, compose, lay_foundation
 from node.service.supervisor import READY, die_with_parent
 
 if TYPE_CHECKING:
+    from node.jobs.engine import Enqueuer, Handler, Queue
     from node.receive.inbox import Inbox
 
 _DRAIN_S = 30.0
 _PAIRING_THREADS = 2
 _DELIVERY_THREADS = 4
+_FETCH_THREADS = 2
 _EXECUTOR_LENGTH = 80  # of the lease table
 _log = logging.getLogger(__name__)
 
@@ -161,17 +165,41 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
         compose(foundation.settings),
         foundation.blobs,
     )
-    engine.start({"delivery": deliverer}, {"delivery": _DELIVERY_THREADS})
-    stop_watch = start_outage_watch(OutageWatch(foundation.database, foundation.trail, engine))
-    _announce()
-    stop.wait()
-    stop_watch()
-    engine.stop(_DRAIN_S)
+    with _fetcher(foundation, engine) as fetcher:
+        engine.start(
+            {"delivery": deliverer, **fetcher},
+            {"delivery": _DELIVERY_THREADS, "fetch": _FETCH_THREADS},
+        )
+        outages = OutageWatch(foundation.database, foundation.trail, engine)
+        stop_watch = start_outage_watch(outages)
+        _announce()
+        stop.wait()
+        stop_watch()
+        engine.stop(_DRAIN_S)
     stop_keeper()
     stop_sweeper()
     stop_chainer()
     stop_notifier()
     stop_syslog()  # after the chainer: it sends what that chained last
+
+
+@contextmanager
+def _fetcher(foundation: Foundation, enqueuer: Enqueuer) -> Iterator[dict[Queue, Handler]]:
+    """The handler of the fetch queue; none without a source."""
+    from node.jobs.fetching import Fetcher, here  # noqa: PLC0415
+    from node.service.fetching import fetch_stage  # noqa: PLC0415
+
+    settings = foundation.settings
+    if not settings.source:
+        yield {}
+        return
+    from node.receive.retrieved import RetrievedIntake  # noqa: PLC0415 - only with a source
+
+    with _inbox(foundation) as inbox:
+        intake = RetrievedIntake(inbox, re.sub(r"[^A-Za-z0-9_-]", "-", _executor("fetch"))[:64])
+        fetch = fetch_stage(settings, intake, partial(here, foundation.database))
+        stages = replace(compose(settings), fetch=fetch)
+        yield {"fetch": Fetcher(foundation.database, foundation.trail, enqueuer, stages)}
 
 
 def _executor(role: str) -> str:

@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from node.config import Companion, ReportSettings, Settings
-from node.deliver import commitment, dimse, query
+from node.deliver import commitment, dimse, query, retrieve_dimse
 from node.receive import scp, statuses
 from node.report import build_report
 from sr_templates.codes import codes, private_scheme
@@ -52,7 +52,8 @@ def test_the_other_services_are_those_of_the_code() -> None:
     assert set(pairs("other services")) == {
         scp._VERIFICATION,
         dimse._STUDY_ROOT_FIND,
-        query._GET,
+        query.GET,
+        retrieve_dimse.MOVE,
         commitment.PUSH_MODEL,
     }
 
@@ -116,6 +117,6 @@ def test_every_setting_is_listed_and_no_other() -> None:
     for section, value in Settings.model_fields.items():
         kind = value.annotation
         fields = getattr(kind, "model_fields", None) or get_args(kind)[0].model_fields
-        name = f"[[{section}]]" if section == "destination" else f"[{section}]"
+        name = f"[[{section}]]" if section in {"destination", "source"} else f"[{section}]"
         settings |= {f"{name} {key}" for key in fields}
     assert listed == settings

@@ -1,0 +1,33 @@
+"""Where images that a case still misses are asked for."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from node.config.section import Section
+
+
+class SourceSettings(Section):
+    """`[[source]]`: one archive that is asked for images which a waiting case refers to.
+
+    `retrieve` is how a DIMSE archive gives them: `get` over our own association, or `move` to our
+    receiver, for which the archive has to know our AE title and address.
+    """
+
+    name: str = Field(min_length=1)
+    protocol: Literal["dimse", "dicomweb"] = "dimse"
+    ae_title: str = ""
+    host: str = ""
+    port: int = Field(0, ge=0, le=65535)
+    url: str = ""
+    retrieve: Literal["get", "move"] = "get"
+
+    @model_validator(mode="after")
+    def _address_fits_the_protocol(self) -> Self:
+        if self.protocol == "dimse" and not (self.ae_title and self.host and self.port):
+            raise ValueError(f"source {self.name!r} needs ae_title, host and port")
+        if self.protocol == "dicomweb" and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"source {self.name!r} needs an http(s) url")
+        return self
