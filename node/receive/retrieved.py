@@ -10,9 +10,11 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 
+from node.config import LimitSettings
 from node.receive import statuses
+from node.receive.announced import Announced
 from node.receive.faults import DeclinedError
-from node.receive.inbox import Announced, Inbox
+from node.receive.inbox import Inbox
 from node.receive.multipart import (
     MultipartError,
     MultipartParser,
@@ -28,10 +30,16 @@ _LOG = logging.getLogger(__name__)
 
 
 class RetrievedIntake:
-    """Takes over instances that a source gives; `name` as of a `Receiver`."""
+    """Takes over instances that a source gives, none larger than the limits allow.
 
-    def __init__(self, inbox: Inbox, name: str = "retrieved") -> None:
+    `name` is as of a `Receiver`.
+    """
+
+    def __init__(
+        self, inbox: Inbox, name: str = "retrieved", limits: LimitSettings | None = None
+    ) -> None:
         self._inbox = inbox
+        self._maximum_bytes = (limits or LimitSettings()).maximum_instance_bytes
         self._spool = own_spool(inbox.blobs.spool, name)
 
     @property
@@ -46,7 +54,9 @@ class RetrievedIntake:
 
     def attach(self, association: Association) -> None:
         """Spool data sets that come over an association of ours (C-GET) as they come."""
-        association.dimse = SpoolingProvider(association, self._spool, self._inbox.room.has_disk)
+        association.dimse = SpoolingProvider(
+            association, self._spool, self._inbox.room.has_disk, self._maximum_bytes
+        )
 
     def detach(self, association: Association) -> None:
         """Remove the files of data sets that came incompletely."""
@@ -58,17 +68,12 @@ class RetrievedIntake:
         file: object = request._dataset_file  # noqa: SLF001 - the public path hides failures
         if not isinstance(file, SpoolFile):
             return statuses.CANNOT_UNDERSTAND
-        file.close()
-        if file.failure:
-            file.discard()
-            return statuses.OUT_OF_RESOURCES
         announced = Announced(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-        try:
-            self._inbox.accept(file.path, source, announced=announced)
-        except DeclinedError as error:
-            _LOG.warning("declined %04X: %s", error.status, error)
-            return error.status
-        return statuses.SUCCESS
+        declined = self._take(file, source, announced)
+        if declined is None:
+            return statuses.SUCCESS
+        _LOG.warning("declined %04X: %s", declined.status, declined)
+        return declined.status
 
     def take_parts(
         self, chunks: Iterator[bytes], content_type: str, source: str, study: str
@@ -92,7 +97,7 @@ class RetrievedIntake:
                 for event in parser.feed(chunk):
                     match event:
                         case PartBegin():
-                            file = SpoolFile(self._spool)
+                            file = SpoolFile(self._spool, self._maximum_bytes)
                         case PartData(data) if file is not None:
                             file.write(data)
                         case PartEnd() if file is not None:
@@ -107,12 +112,16 @@ class RetrievedIntake:
         return refused
 
     def _accept(self, file: SpoolFile, source: str, study: str) -> str:
+        declined = self._take(file, source, Announced(study_instance_uid=study))
+        return "" if declined is None else str(declined)
+
+    def _take(self, file: SpoolFile, source: str, announced: Announced) -> DeclinedError | None:
         file.close()
-        if file.failure:
+        if file.failure is not None:
             file.discard()
-            return file.failure
+            return self._inbox.decline(file.failure, source, None, announced)
         try:
-            self._inbox.accept(file.path, source, announced=Announced(study_instance_uid=study))
+            self._inbox.accept(file.path, source, announced=announced)
         except DeclinedError as error:
-            return str(error)
-        return ""
+            return error
+        return None

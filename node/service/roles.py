@@ -196,10 +196,15 @@ def _fetcher(foundation: Foundation, enqueuer: Enqueuer) -> Iterator[dict[Queue,
     from node.receive.retrieved import RetrievedIntake  # noqa: PLC0415 - only with a source
 
     with _inbox(foundation) as inbox:
-        intake = RetrievedIntake(inbox, re.sub(r"[^A-Za-z0-9_-]", "-", _executor("fetch"))[:64])
+        intake = RetrievedIntake(inbox, _spool_name(), settings.limits)
         fetch = fetch_stage(settings, intake, partial(here, foundation.database))
         stages = replace(compose(settings), fetch=fetch)
         yield {"fetch": Fetcher(foundation.database, foundation.trail, enqueuer, stages)}
+
+
+def _spool_name() -> str:
+    """Name the spool of what this process fetches, as `own_spool` wants it."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", _executor("fetch"))[:64]
 
 
 def _executor(role: str) -> str:
