@@ -14,6 +14,7 @@ from models.errors import ModelsError
 from node.cli import (
     assess,
     audit,
+    backup,
     bench,
     cases,
     doctor,
@@ -40,6 +41,8 @@ app.command("assess")(assess.assess)
 app.command("features")(assess.features)
 app.command("send")(send.send)
 app.command("doctor")(doctor.doctor)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("simulate")(simulate.simulate)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(cases.app, name="cases")

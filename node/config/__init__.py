@@ -5,6 +5,7 @@ from node.config.limits import LimitSettings
 from node.config.network import NodeSettings, TlsSettings, WebSettings
 from node.config.record import (
     AuditSettings,
+    BackupSettings,
     DatabaseSettings,
     NotifySettings,
     RetentionSettings,
@@ -17,6 +18,7 @@ from node.config.sources import SourceSettings
 
 __all__ = [
     "AuditSettings",
+    "BackupSettings",
     "Companion",
     "DatabaseSettings",
     "DestinationSettings",

@@ -74,3 +74,17 @@ class RetentionSettings(Section):
 
     unreferenced_days: int = Field(14, ge=1)
     proven_days: int = Field(90, ge=1)
+
+
+class BackupSettings(Section):
+    """`[backup]`: where `crdl backup` puts its snapshots, and how old the last may be.
+
+    `folder` is best on another machine's disk; the newest `keep` snapshots stay there. The first
+    line of `passphrase_file` seals the audit key into each. `crdl doctor` warns when the last
+    backup is older than `maximum_age_hours`; 0 expects none.
+    """
+
+    folder: OptionalPath = None
+    passphrase_file: OptionalPath = None
+    keep: int = Field(14, ge=1)
+    maximum_age_hours: int = Field(26, ge=0)

@@ -18,6 +18,7 @@ from node.config.limits import LimitSettings
 from node.config.network import NodeSettings, TlsSettings, WebSettings
 from node.config.record import (
     AuditSettings,
+    BackupSettings,
     DatabaseSettings,
     NotifySettings,
     RetentionSettings,
@@ -41,6 +42,7 @@ class Settings(BaseSettings):
     tls: TlsSettings = TlsSettings()
     database: DatabaseSettings = DatabaseSettings()
     audit: AuditSettings = AuditSettings()
+    backup: BackupSettings = BackupSettings()
     syslog: SyslogSettings = SyslogSettings()
     notify: NotifySettings = NotifySettings()
     web: WebSettings = WebSettings()

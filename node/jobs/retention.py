@@ -16,7 +16,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    and_,
+    exists,
+    func,
+    inspect,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.engine import Engine as Database
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -201,6 +214,18 @@ def _named(connection: Connection, hashes: list[str]) -> set[str]:
         .where(Report.blob_sha256.in_(hashes), Job.expired_at.is_(None))
     )
     return set(connection.scalars(received)) | set(connection.scalars(made))
+
+
+def needed_blobs(connection: Connection) -> CompoundSelect[Any]:
+    """Return the query for the hashes of all blobs that rows need, each once, in order.
+
+    The columns are asked of the database: one that an older version wrote has no `expired_at`.
+    """
+    received = select(Instance.blob_sha256).where(Instance.standing != "expired")
+    made = select(Report.blob_sha256)
+    if any(column["name"] == "expired_at" for column in inspect(connection).get_columns("job")):
+        made = made.join(Job, Job.id == Report.job_id).where(Job.expired_at.is_(None))
+    return union(received, made).order_by("blob_sha256")
 
 
 def _came_since(study: InstrumentedAttribute[str], moment: datetime) -> ColumnElement[bool]:

@@ -16,6 +16,8 @@ COMMANDS = (
     "features",
     "send",
     "doctor",
+    "backup",
+    "restore",
     "simulate",
     "jobs list",
     "jobs show",
