@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from node.cli.output import JsonOption, print_rows
+from node.cli.output import JsonOption, print_json, print_rows
 
 app = typer.Typer(help="Measure this machine. Ratios of one run count, not single times.")
 
@@ -62,3 +66,45 @@ def assess(
 
     rows = list(time_cases(cases, rounds))
     print_rows(rows, list(rows[0]), as_json=as_json)
+
+
+@app.command()
+def kill(
+    database: Annotated[
+        list[str] | None,
+        typer.Option(help="sqlite or postgresql; without it, one after the other."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each kill takes its turn.")] = 4,
+    seed: Annotated[int, typer.Option(help="Of the moments of random kills.")] = 7,
+    folder: Annotated[Path | None, typer.Option(help="Keep here what was written.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Kill every process at every stage boundary and at random; count what is lost or doubled."""
+    from node.bench.kill.matrix import run_matrix  # noqa: PLC0415 - slow imports
+
+    kinds = database or ["sqlite", "postgresql"]
+    with _working_folder(folder) as root:
+        matrices = [run_matrix(root / kind, kind, rounds, seed, _say) for kind in kinds]
+    if as_json:
+        print_json([matrix.to_json() for matrix in matrices])
+    else:
+        for matrix in matrices:
+            rows = [row.to_json() for row in (*matrix.rows, matrix.total)]
+            print_rows(rows, list(rows[0]), as_json=False, title=f"Kills on {matrix.database}")
+    if not all(matrix.verdict.clean for matrix in matrices):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _working_folder(kept: Path | None) -> Iterator[Path]:
+    """A folder that is gone afterwards, unless a person named one."""
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    with TemporaryDirectory(prefix="crdl-kill-") as folder:
+        yield Path(folder)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
