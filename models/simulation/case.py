@@ -189,11 +189,10 @@ def _sweep(window: Window, freeze: Field, case_id: str, settings: str) -> Pictur
     return np.stack(frames)
 
 
-def second_look(case: SimulatedCase, reader: int) -> Mask:
-    """The reader's contour of the grey image two weeks later, for intra-reader agreement.
+def second_look(case: SimulatedCase, reader: int) -> Reading:
+    """The reader's contours of both stills two weeks later, for intra-reader agreement.
 
-    Returns:
-        Mask of the whole screen, (rows, columns) bool.
+    What the reader reads in the images is not asked again: it is that of the first look.
 
     Raises:
         SimulationError: if there is no such reader.
@@ -201,5 +200,11 @@ def second_look(case: SimulatedCase, reader: int) -> Mask:
     if reader not in READERS:
         raise SimulationError(f"there are readers {READERS}, not {reader}")
     rng = np.random.default_rng([case.seed, case.site, case.index, SECOND_LOOK, reader])
-    distance = signed_distance(case.mask, (case.spacing_mm, case.spacing_mm))
-    return draw_contour(distance, case.spacing_mm, rng)
+    first = next(reading for reading in case.readings if reading.reader == reader)
+    masks = [
+        draw_contour(
+            signed_distance(truth, (case.spacing_mm, case.spacing_mm)), case.spacing_mm, rng
+        )
+        for truth in (case.mask, case.colour_mask)
+    ]
+    return replace(first, mask=masks[0], colour_mask=masks[1])

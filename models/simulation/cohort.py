@@ -8,7 +8,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from models.simulation.case import SimulatedCase, simulate_case
+from models.simulation.case import SimulatedCase, second_look, simulate_case
 from models.simulation.dicom_seg import reader_segmentation
 from models.simulation.dicom_sr import reader_report
 from models.simulation.dicom_us import clip, colour_image, grey_image
@@ -16,6 +16,8 @@ from models.simulation.reader_study import unaided_suspicion
 from models.simulation.settings import SimulationError, design
 
 TABLE = "clinical.csv"
+AGAIN = "again.csv"
+"""What the first reader outlined a second time: id, seg."""
 
 Row = dict[str, str | int | float]
 Progress = Callable[[int, int], None]
@@ -100,9 +102,18 @@ def write_case(case: SimulatedCase, folder: Path, *, readings: bool = False) -> 
         objects[f"seg-{who}"] = seg
         if readings:
             objects[f"reading-{who}"] = reader_report(case, reading, grey, colour, seg)
+    if _is_looked_at_again(case):
+        objects["seg-reader1-again"] = reader_segmentation(
+            case, second_look(case, 1), grey, colour, look=2
+        )
     for name, ds in objects.items():
         ds.save_as(folder / f"{name}.dcm", enforce_file_format=True)
     return _row(case) | (_reading_columns(case) if readings else {})
+
+
+def _is_looked_at_again(case: SimulatedCase) -> bool:
+    """Tell whether the first reader outlines it twice: the paper's 50 lesions (section 2.5)."""
+    return case.site == 1 and case.index <= design("reading")["outlined_again"]
 
 
 def _reading_columns(case: SimulatedCase) -> Row:
@@ -141,7 +152,8 @@ def write_cohort(
 
     Each case has a folder <id>/ with grey.dcm, colour.dcm, now and then clip.dcm, and
     seg-reader1.dcm and seg-reader2.dcm, and if asked reading-reader1.dcm and
-    reading-reader2.dcm; `clinical.csv` beside the folders lists them all.
+    reading-reader2.dcm; `clinical.csv` beside the folders lists them all. The first 50 cases of
+    site 1 also have seg-reader1-again.dcm, listed in `again.csv`.
 
     Args:
         cases: how many cases; 594 gives the paper's 516 training and 78 external.
@@ -165,9 +177,19 @@ def write_cohort(
         rows.append(row)
         if progress is not None:
             progress(len(rows), cases)
-    table = out / TABLE
-    with table.open("w", newline="", encoding="utf-8") as handle:
+    outlined = (f"{row['id']}/seg-reader1-again.dcm" for row in rows)
+    again: list[Row] = [
+        {"id": row["id"], "seg": seg}
+        for row, seg in zip(rows, outlined, strict=True)
+        if (out / seg).is_file()
+    ]
+    _write_table(out / AGAIN, again)
+    return _write_table(out / TABLE, rows)
+
+
+def _write_table(path: Path, rows: list[Row]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    return table
+    return path

@@ -32,7 +32,7 @@ def _segment(case: SimulatedCase, number: int, label: str) -> hd.seg.SegmentDesc
 
 
 def reader_segmentation(
-    case: SimulatedCase, reading: Reading, grey: Dataset, colour: Dataset
+    case: SimulatedCase, reading: Reading, grey: Dataset, colour: Dataset, look: int = 1
 ) -> Dataset:
     """One reader's SEG over the two stills.
 
@@ -41,11 +41,12 @@ def reader_segmentation(
         reading: the reader's masks, screen-sized.
         grey: the B-mode instance the first segment lies on.
         colour: the colour-flow instance the second segment lies on.
+        look: 2 for what the reader drew again two weeks later.
 
     Returns:
         A BINARY segmentation of two frames; the same bytes for the same case.
     """
-    who = f"reader{reading.reader}"
+    who = f"reader{reading.reader}" + ("" if look == 1 else "-again")
     masks = np.stack([reading.mask, reading.colour_mask], axis=-1).astype(np.uint8)
     seg = hd.seg.Segmentation(
         source_images=[grey],
@@ -56,7 +57,7 @@ def reader_segmentation(
             _segment(case, 2, "Tumour on colour flow"),
         ],
         series_instance_uid=uid_of(case, who, "series"),
-        series_number=100 + reading.reader,
+        series_number=100 * look + reading.reader,
         sop_instance_uid=uid_of(case, who),
         instance_number=1,
         manufacturer=vendors()[case.vendor].manufacturer,

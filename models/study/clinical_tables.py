@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from models.fusion.table import FeatureTable, family_of
+from models.fusion.table import family_of
 from models.study.describe import describe
 from models.study.judged import of_cohort, primary
 from models.study.material import Material, Subjects
 from models.study.regression import regression_table
 from models.study.results import CohortName, ModelResult, Table
-from models.study.stability import stability_features, stability_table
+from models.study.stability import Looks, stability_features, stability_table
 from models.study.subgroups import clinical_groups, subgroup_table
+from models.study.tables_words import word
 
 FEWEST_TWICE = 2
 
@@ -33,19 +34,21 @@ def clinical_tables(material: Material, models: Sequence[ModelResult]) -> tuple[
             )
         )
         found.append(regression_table(material.training.table))
-    if material.second is not None and _twice(material.training.table, material.second):
-        looks = (material.training.table, material.second)
-        found += [
-            stability_table({"two readers": looks}, material.reads),
-            stability_features(*looks),
-        ]
+    if looks := _looks(material):
+        found += [stability_table(looks, material.reads), stability_features(looks)]
     found.append(_subgroups(cohorts, primary(models)))
     return tuple(table for table in found if table is not None)
 
 
-def _twice(first: FeatureTable, second: FeatureTable) -> bool:
-    """Whether enough lesions were measured twice for an agreement."""
-    return len(set(first.ids) & set(second.ids)) >= FEWEST_TWICE
+def _looks(material: Material) -> dict[str, Looks]:
+    """Return who outlined twice, in words, where enough lesions were for an agreement."""
+    first = material.training.table
+    others = {"readers_between": material.second, "reader_again": material.again}
+    return {
+        word(who): (first, other)
+        for who, other in others.items()
+        if other is not None and len(set(first.ids) & set(other.ids)) >= FEWEST_TWICE
+    }
 
 
 def _cohorts(material: Material) -> Mapping[CohortName, Subjects]:

@@ -5,15 +5,16 @@ required, paths relative to the table. Optional: `patient`, `site`, `cohort` (`t
 `external`), `vendor`, `colour` (the Doppler image), `age` and `sex` (used where the header is
 silent), `reader1_morphology`, `reader1_boundary`, `reader1_echo`, `reader1_flow` (0 or 1, the
 reading that thresholds are learned from), and `reader2_seg`, `reader2_morphology` and so on (for
-agreement between readers). A row whose column `exclusion` says why it was left out of the study is
-passed over.
+agreement between readers). `again.csv` beside it (`id`, `seg`) names what the first reader outlined
+a second time, for the agreement of one reader. A row whose column `exclusion` says why it was left
+out of the study is passed over.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -21,6 +22,7 @@ from models.errors import ModelsError
 from models.features.semantic.values import BOUNDARY, CLASSES, ECHO, FLOW, MORPHOLOGY
 
 TABLE = "clinical.csv"
+AGAIN = "again.csv"
 _REQUIRED = ("id", "label", "grey", "reader1_seg")
 _READ_COLUMNS = {
     "flow": FLOW,
@@ -56,6 +58,7 @@ class CohortCase:
         sex: M or F as the table has it, or "".
         reads: The first reader's classes by semantic feature; what was not read is absent.
         second_reads: The second reader's, likewise.
+        again_seg: What the first reader outlined a second time, or None.
     """
 
     id: str
@@ -72,6 +75,7 @@ class CohortCase:
     sex: str
     reads: Mapping[str, str | None]
     second_reads: Mapping[str, str | None] = field(default_factory=dict)
+    again_seg: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.id or self.label not in (0, 1):
@@ -85,18 +89,10 @@ def read_cohort(folder: Path) -> tuple[CohortCase, ...]:
         CohortError: It is not there, lacks a required column, names a case twice, or has a row
             that cannot be used.
     """
-    try:
-        with (folder / TABLE).open(newline="", encoding="utf-8-sig") as handle:
-            rows = list(csv.DictReader(handle))
-    except OSError as error:
-        raise CohortError(f"{folder / TABLE} cannot be read: {error.strerror}") from error
-    if not rows:
-        raise CohortError(f"{folder / TABLE} holds no case")
-    absent = [name for name in _REQUIRED if name not in rows[0]]
-    if absent:
-        raise CohortError(f"{folder / TABLE} has no column {absent[0]!r}")
+    rows = _table(folder / TABLE, _REQUIRED)
     eligible = [row for row in rows if not (row.get("exclusion") or "").strip()]
-    cases = tuple(_case(row, folder) for row in eligible)
+    again = _again(folder, {row["id"] for row in rows})
+    cases = tuple(replace(_case(row, folder), again_seg=again.get(row["id"])) for row in eligible)
     if len({case.id for case in cases}) != len(cases):
         raise CohortError(f"{folder / TABLE} names a case twice")
     shared = {c.patient for c in cases if c.cohort == "training"} & {
@@ -105,6 +101,34 @@ def read_cohort(folder: Path) -> tuple[CohortCase, ...]:
     if shared:
         raise CohortError(f"patient {min(shared)} is in the training and in the external cohort")
     return cases
+
+
+def _table(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            rows = list(csv.DictReader(handle))
+    except OSError as error:
+        raise CohortError(f"{path} cannot be read: {error.strerror}") from error
+    if not rows:
+        raise CohortError(f"{path} holds no case")
+    absent = [name for name in required if name not in rows[0]]
+    if absent:
+        raise CohortError(f"{path} has no column {absent[0]!r}")
+    return rows
+
+
+def _again(folder: Path, known: Collection[str]) -> dict[str, Path]:
+    """Read which case the first reader outlined again, and where; {} without such a table."""
+    path = folder / AGAIN
+    if not path.exists():
+        return {}
+    rows = _table(path, ("id", "seg"))
+    names = [row["id"] for row in rows]
+    if strangers := set(names) - set(known):
+        raise CohortError(f"{path}: there is no case {min(strangers)!r} in {TABLE}")
+    if len(set(names)) != len(names):
+        raise CohortError(f"{path} names a case twice")
+    return {row["id"]: folder / row["seg"] for row in rows}
 
 
 def _case(row: Mapping[str, str], folder: Path) -> CohortCase:

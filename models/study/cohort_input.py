@@ -23,7 +23,7 @@ from models.study.cost import Cost
 from models.study.features import Exclusion, MeasuredCase, feature_table, measure_cohort
 from models.study.flow import Flow
 from models.study.material import Material, Reads, StudyInputError, Subjects, usable_columns
-from models.study.provenance import input_hashes
+from models.study.provenance import again_hashes, input_hashes
 from models.study.strata import strata_of
 
 Measure = Callable[
@@ -43,7 +43,7 @@ def read_cohort_material(
     progress: Callable[[int, int], None] | None = None,
     cost: Cost | None = None,
 ) -> Material:
-    """Measure a cohort three times: as it is, as a second reader outlined it, and standardised.
+    """Measure a cohort as it is, as it was outlined by others or again, and standardised.
 
     Args:
         folder: Of `models.study.cohort`.
@@ -108,7 +108,9 @@ def read_cohort_material(
     columns, dropped = usable_columns(subjects["training"].table)
     subjects = {name: one.with_columns(columns) for name, one in subjects.items()}
     with cost.stage("measuring the second reader's outlines"):
-        second = _second(training, wanted, thresholds, measure)
+        second = _outlined(training, "second_seg", wanted, thresholds, measure)
+    with cost.stage("measuring the first reader's second outlines"):
+        again = _outlined(training, "again_seg", wanted, thresholds, measure)
     with cost.stage("measuring on standardised intensities"):
         standardised = _standardised(cases, wanted, thresholds, measure, subjects)
     return Material(
@@ -116,10 +118,14 @@ def read_cohort_material(
         external=subjects.get("external"),
         flow=flow.steps(),
         dropped=dropped,
-        inputs={k: str(v) for k, v in input_hashes(folder, cases, backbone, wanted.sha256).items()},
+        inputs={
+            **{k: str(v) for k, v in input_hashes(folder, cases, backbone, wanted.sha256).items()},
+            **again_hashes(folder, cases),
+        },
         settings=wanted.to_dict(),
         simulated=any(row.simulated for row in measured),
         second=second,
+        again=again,
         reads=_reads(training),
         standardised=standardised,
     )
@@ -143,19 +149,17 @@ def _by_cohort(rows: Sequence[MeasuredCase]) -> dict[str, list[MeasuredCase]]:
     return {name: own for name, own in found.items() if own}
 
 
-def _second(
+def _outlined(
     training: Sequence[MeasuredCase],
+    which: str,
     settings: FeatureSettings,
     thresholds: SemanticThresholds,
     measure: Measure,
 ) -> FeatureTable | None:
-    """Measure the training cases that a second reader outlined, on those outlines."""
-    again = [
-        replace(row.case, seg=row.case.second_seg)
-        for row in training
-        if row.case.second_seg is not None
-    ]
-    found, _ = measure(again, settings) if again else ((), ())
+    """Measure the training cases that have another outline, on that outline."""
+    others = [(row.case, getattr(row.case, which)) for row in training]
+    drawn = [replace(case, seg=seg) for case, seg in others if seg is not None]
+    found, _ = measure(drawn, settings) if drawn else ((), ())
     return feature_table(found, settings, thresholds) if found else None
 
 

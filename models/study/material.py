@@ -78,6 +78,7 @@ class Material:
         settings: How features were measured; empty for a table.
         simulated: Whether the patients were.
         second: The second reader's features of some training cases, for stability; or None.
+        again: The first reader's features of some of them, outlined a second time; or None.
         reads: Two readers' classes of the training lesions, for their kappa; or None.
         standardised: By cohort, the same cases measured on standardised intensities; may be empty.
     """
@@ -90,6 +91,7 @@ class Material:
     settings: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False
     second: FeatureTable | None = None
+    again: FeatureTable | None = None
     reads: tuple[Reads, Reads] | None = None
     standardised: Mapping[str, FeatureTable] = field(default_factory=dict)
 

@@ -24,14 +24,14 @@ class Prepare:
     Attributes:
         table: The training cohort.
         sites: (cases,) of its cases.
-        second: The second reader's features of some of its cases, to drop unstable features; or
-            None, which drops none.
+        others: Features of some of its cases on other outlines, by a second reader or by the first
+            one again; what any of them shows to be unstable is dropped. Without any, nothing is.
         harmonise: Whether image features are harmonised between sites.
     """
 
     table: FeatureTable
     sites: tuple[str, ...]
-    second: FeatureTable | None
+    others: tuple[FeatureTable, ...]
     harmonise: bool
 
     def __call__(self, rows: NDArray[np.int64]) -> FeatureTable:
@@ -44,10 +44,9 @@ class Prepare:
         """Return any cases, such as the external ones, under what `rows` of the training teach."""
         fitted_on = self.table.rows(np.isin(np.arange(len(self.table.ids)), rows))
         names = self.table.names
-        if self.second is not None:
-            images = [name for name in names if family_of(name) != "clinical"]
-            gone = set(unstable(fitted_on, self.second, images))
-            names = tuple(name for name in names if name not in gone)
+        images = [name for name in names if family_of(name) != "clinical"]
+        gone = {name for other in self.others for name in unstable(fitted_on, other, images)}
+        names = tuple(name for name in names if name not in gone)
         narrow = FeatureTable(table.ids, table.patients, table.labels, names, table.columns(names))
         if not self.harmonise:
             return narrow

@@ -10,7 +10,7 @@ from typing import Any
 from pydicom import dcmread
 
 from models.bundles.seen import TrainingImages
-from models.study.cohort import TABLE, CohortCase
+from models.study.cohort import AGAIN, TABLE, CohortCase
 
 
 def input_hashes(
@@ -29,15 +29,28 @@ def input_hashes(
         (their count), `backbone` ("" without one) and `feature_settings`.
     """
     files = sorted({path for case in cases for path in _files(case) if path.is_file()})
-    hashes = sorted(map(_sha256, files))
-    every = hashlib.sha256("".join(f"{one}\n" for one in hashes).encode()).hexdigest()
     return {
         "table": _sha256(cohort / TABLE),
-        "dicom": every,
+        "dicom": _of_all(files),
         "dicom_files": len(files),
         "backbone": "" if backbone is None else _sha256(backbone),
         "feature_settings": settings_sha256,
     }
+
+
+def again_hashes(cohort: Path, cases: Sequence[CohortCase]) -> dict[str, str]:
+    """Return the SHA-256 of what the first reader outlined again; {} where nothing was."""
+    files = sorted(
+        {c.again_seg for c in cases if c.again_seg is not None and c.again_seg.is_file()}
+    )
+    if not files:
+        return {}
+    return {"again_table": _sha256(cohort / AGAIN), "again_dicom": _of_all(files)}
+
+
+def _of_all(files: Sequence[Path]) -> str:
+    hashes = sorted(map(_sha256, files))
+    return hashlib.sha256("".join(f"{one}\n" for one in hashes).encode()).hexdigest()
 
 
 def image_uids(cases: Iterable[CohortCase]) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class StudyOptions:
         mode: `both` shows strict and compares it with paper.
         seed: Of folds, searches, shuffles and the bootstrap.
         jobs: Processes, 0 for one a core; no result depends on it.
-        drop_unstable: Leave out features that do not survive a second reader's outline.
+        drop_unstable: Leave out features that do not survive another outline.
         harmonise: Harmonise image features between sites, inside the folds.
         learning_curve: Whether it is drawn.
         importance: Whether permutation importance is measured.
@@ -177,16 +177,18 @@ def write_manifest(result: StudyResult, cost: Cost, out: Path) -> None:
 
 
 def _preparation(material: Material, options: StudyOptions) -> Prepare | None:
-    if options.drop_unstable and material.second is None:
+    others = tuple(look for look in (material.second, material.again) if look is not None)
+    if options.drop_unstable and not others:
         raise StudyInputError(
-            "--drop-unstable needs second outlines: a cohort with the column reader2_seg"
+            "--drop-unstable needs second outlines: a cohort with the column reader2_seg,"
+            " or again.csv"
         )
     if not (options.drop_unstable or options.harmonise):
         return None
     return Prepare(
         material.training.table,
         material.training.sites,
-        material.second if options.drop_unstable else None,
+        others if options.drop_unstable else (),
         options.harmonise,
     )
 

@@ -133,27 +133,34 @@ def stability_table(
     return table("stability", rows)
 
 
-def stability_features(first: FeatureTable, second: FeatureTable) -> Table:
+def stability_features(looks: Mapping[str, Looks]) -> Table:
     """Return the ICC(A,1) of each radiomics and deep feature, the least stable first.
 
     It is as long as there are features: for a CSV file, or its beginning for a page.
+
+    Args:
+        looks: As `stability_table`; a column each, and a feature is stable where all are.
+
+    Raises:
+        TableError: As `paired_ratings`.
     """
-    names = [
-        name for name in first.names if name in set(second.names) and family_of(name) != "clinical"
-    ]
-    found = icc_by_feature(first, second, names)
+    common = set.intersection(*(set(one.names) & set(two.names) for one, two in looks.values()))
+    first = next(iter(looks.values()))[0]
+    names = [name for name in first.names if name in common and family_of(name) != "clinical"]
+    found = np.array([list(icc_by_feature(*pair, names).values()) for pair in looks.values()])
     # What cannot be judged comes first of all.
-    ordered = sorted(found, key=lambda name: (np.nan_to_num(found[name], nan=-np.inf), name))
+    least = np.nan_to_num(found, nan=-np.inf).min(axis=0, initial=np.inf)
     rows = [
         (
-            word(family_of(name), "families"),
-            name,
-            number(found[name], 4),
-            _yes(found[name] > STABLE),
+            word(family_of(names[place]), "families"),
+            names[place],
+            *(number(icc, 4) for icc in found[:, place]),
+            _yes(bool(least[place] > STABLE)),
         )
-        for name in ordered
+        for place in sorted(range(len(names)), key=lambda place: (least[place], names[place]))
     ]
-    return table("stability_features", rows)
+    heads = tuple(f"ICC(A,1), {between}" for between in looks)
+    return table("stability_features", rows, (*heads, word("stable")))
 
 
 def title_of_read(name: str) -> str:

@@ -39,8 +39,8 @@ def a_case_of_each_scanner(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
     return found
 
 
-def _rows(cohort: Path) -> list[dict[str, str]]:
-    with (cohort / "clinical.csv").open(encoding="utf-8", newline="") as handle:
+def _rows(cohort: Path, table: str = "clinical.csv") -> list[dict[str, str]]:
+    with (cohort / table).open(encoding="utf-8", newline="") as handle:
         return list(csv.DictReader(handle))
 
 
@@ -48,6 +48,7 @@ def test_every_file_the_table_names_is_there(a_cohort: Path) -> None:
     rows = _rows(a_cohort)
     named = {row[c] for row in rows for c in ("grey", "colour", "reader1_seg", "reader2_seg")}
     named |= {row["clip"] for row in rows if row["clip"]}
+    named |= {row["seg"] for row in _rows(a_cohort, "again.csv")}
     written = {path.relative_to(a_cohort).as_posix() for path in a_cohort.glob("*/*.dcm")}
     assert len(rows) == 6
     assert named == written

@@ -22,8 +22,10 @@ from models.simulation import write_cohort
 from models.study import ship
 from models.study.agreement import agreement_by_family
 from models.study.cohort import CohortError, read_cohort
+from models.study.cohort_input import read_cohort_material
 from models.study.evaluate import evaluate_cohort
 from models.study.features import feature_table, measure_cohort
+from models.study.stability import stability_table
 from models.study.statistics.agreement import icc_a1
 from models.study.train import train_bundle
 from tests.fusion_fixtures import QUICK, make_table
@@ -214,6 +216,42 @@ def test_a_table_that_cannot_be_used_is_refused(tmp_path: Path, table: str, what
     (tmp_path / "clinical.csv").write_text(table)
     with pytest.raises(CohortError, match=what):
         read_cohort(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("again", "what"),
+    [
+        ("id,seg\nB,t.dcm\n", "no case 'B'"),
+        ("id,seg\nA,t.dcm\nA,u.dcm\n", "twice"),
+        ("id\nA\n", "no column 'seg'"),
+    ],
+)
+def test_a_table_of_second_outlines_that_cannot_be_used_is_refused(
+    tmp_path: Path, again: str, what: str
+) -> None:
+    (tmp_path / "clinical.csv").write_text("id,label,grey,reader1_seg\nA,1,a.dcm,s.dcm\n")
+    (tmp_path / "again.csv").write_text(again)
+    with pytest.raises(CohortError, match=what):
+        read_cohort(tmp_path)
+
+
+def test_stability_is_told_between_readers_and_of_one_reader(
+    a_cohort: Path, a_backbone: Path
+) -> None:
+    material = read_cohort_material(a_cohort, a_backbone, jobs=2)
+    assert material.second is not None
+    assert material.again is not None
+    # A lesion whose other outline cannot be measured is left out of that look alone.
+    for look in (material.second, material.again):
+        assert set(look.ids) <= set(material.training.table.ids)
+        assert len(look.ids) > 20
+    assert set(material.inputs) >= {"again_table", "again_dicom"}
+    looks = {
+        "two readers": (material.training.table, material.second),
+        "one reader, twice": (material.training.table, material.again),
+    }
+    table = stability_table(looks, material.reads)
+    assert {row[1] for row in table.rows if row[0] == "Radiomics features"} == set(looks)
 
 
 def test_a_cohort_without_a_table_is_refused(tmp_path: Path) -> None:

@@ -133,8 +133,9 @@ def test_a_fold_drops_what_its_own_training_cases_show_to_be_unstable() -> None:
     again = values + rng.normal(size=(40, 2)) * [0.01, 3.0]
     first = FeatureTable(ids, ids, labels, names, values)
     second = FeatureTable(ids, ids, labels, names, again)
-    prepare = Prepare(first, ("",) * 40, second, harmonise=False)
+    prepare = Prepare(first, ("",) * 40, (first, second), harmonise=False)
     assert prepare(np.arange(30)).names == ("steady",)
+    assert Prepare(first, ("",) * 40, (first,), harmonise=False)(np.arange(30)).names == names
 
 
 def test_harmonisation_learns_from_the_training_rows_alone() -> None:

@@ -116,11 +116,22 @@ def test_the_printed_icc_is_the_vectorised_one(
 def test_every_image_feature_has_a_row_and_the_least_stable_the_first(
     two_looks: tuple[FeatureTable, FeatureTable],
 ) -> None:
-    found = stability_features(*two_looks)
+    found = stability_features({"two readers": two_looks})
     assert {row[1] for row in found.rows} == {"original_firm", "original_loose", "dl_000"}
+    assert found.columns[2:] == ("ICC(A,1), two readers", "Above 0.80")
     assert found.rows[0][1::2] == ("original_loose", "no")
     icc = [float(row[2]) for row in found.rows]
     assert icc == sorted(icc)
+
+
+def test_a_feature_is_stable_where_every_look_again_agrees(
+    two_looks: tuple[FeatureTable, FeatureTable],
+) -> None:
+    first, second = two_looks
+    found = stability_features({"two readers": (first, second), "one reader": (first, first)})
+    told = {row[1]: row[2:] for row in found.rows}
+    assert told["original_loose"][1:] == ("1.0000", "no")
+    assert told["original_firm"][1:] == ("1.0000", "yes")
 
 
 def test_classes_that_one_reader_left_out_are_not_counted() -> None:
