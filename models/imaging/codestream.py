@@ -40,6 +40,22 @@ def codestream_size(frame: bytes) -> tuple[int, int] | None:
     return None
 
 
+def codestream_components(frame: bytes) -> int | None:
+    """Return the number of components (samples a pixel) that the codestream declares.
+
+    None where `codestream_size` says None.
+    """
+    if frame.startswith(_JPEG_START):
+        start = _jpeg_frame_header(frame)
+        return None if start is None else frame[start + 9]
+    if frame.startswith((_JP2_BOX, _J2K_START)):
+        start = frame.find(_J2K_START)
+        # Csiz comes 36 bytes into the marker segment, after sizes and offsets of image and tiles.
+        if start >= 0 and len(frame) >= start + 42:
+            return int(struct.unpack_from(">H", frame, start + 40)[0])
+    return None
+
+
 def ends_whole(frame: bytes) -> bool:
     """Whether a frame with a codestream carries its end marker.
 
@@ -58,8 +74,17 @@ def _j2k_size(frame: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
+    start = _jpeg_frame_header(frame)
+    if start is None:
+        return None
+    rows, columns = struct.unpack_from(">2H", frame, start + 5)
+    return rows, columns
+
+
+def _jpeg_frame_header(frame: bytes) -> int | None:
+    """Return where the frame header's marker is; it is whole up to its number of components."""
     position = 2
-    while position + 9 <= len(frame):
+    while position + 10 <= len(frame):
         if frame[position] != 0xFF:
             return None
         marker = frame[position + 1]
@@ -68,8 +93,7 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
         elif marker in _STANDALONE:
             position += 2
         elif marker in _FRAME_HEADERS:
-            rows, columns = struct.unpack_from(">2H", frame, position + 5)
-            return rows, columns
+            return position
         else:
             position += 2 + struct.unpack_from(">H", frame, position + 2)[0]
     return None

@@ -11,6 +11,11 @@ from typing import ClassVar
 from models.errors import ModelsError
 
 
+def one_line(error: BaseException) -> str:
+    """Return what a library says of an error, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class ImagingError(ModelsError):
     """An image or a mask cannot be used.
 

@@ -25,12 +25,14 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from models.imaging.boxes import Box, bounding_box, region_box, whole
+from models.imaging.decoders import DECODER_FAILURES
 from models.imaging.errors import (
     EmptyMaskError,
     MaskOutsideImageError,
     MaskOutsideRegionError,
     NoCalibrationError,
     StaleCalibrationError,
+    one_line,
 )
 
 _TWO_DIMENSIONAL = 1
@@ -75,8 +77,15 @@ def pixel_geometry(dataset: Dataset, mask: NDArray[np.bool_]) -> PixelGeometry:
         StaleCalibrationError: The regions belong to a raster of another size.
         MaskOutsideRegionError: There are calibrated regions, none holds the whole mask, and
             there is no Pixel Spacing.
-        NoCalibrationError: There is no calibration at all.
+        NoCalibrationError: There is no calibration at all, or none that can be read.
     """
+    try:
+        return _pixel_geometry(dataset, mask)
+    except DECODER_FAILURES as error:  # an element is not what it should be
+        raise NoCalibrationError(f"The calibration cannot be read: {one_line(error)}") from error
+
+
+def _pixel_geometry(dataset: Dataset, mask: NDArray[np.bool_]) -> PixelGeometry:
     shape = (int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0))
     if mask.shape != shape:
         raise MaskOutsideImageError(

@@ -19,8 +19,9 @@ from models.imaging.errors import (
     EmptyMaskError,
     MalformedSegmentationError,
     UndecodablePixelsError,
+    one_line,
 )
-from models.imaging.read import check_budget, number_of_frames
+from models.imaging.read import check_budget, check_frame_size, number_of_frames
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -80,9 +81,24 @@ def read_masks(
     """
     if seg.get("SOPClassUID") not in {SEGMENTATION, LABEL_MAP_SEGMENTATION}:
         raise MalformedSegmentationError("The instance is no segmentation")
+    try:
+        return _read_masks(seg, fraction, max_pixels)
+    except DECODER_FAILURES as error:  # an element is not what it should be
+        raise MalformedSegmentationError(
+            f"The segmentation cannot be read: {one_line(error)}"
+        ) from error
+
+
+def _read_masks(seg: Dataset, fraction: float, max_pixels: int) -> tuple[SegmentMask, ...]:
     numbers = _described_segments(seg)
-    check_budget(number_of_frames(seg) * _pixels_per_frame(seg), max_pixels)
-    masks = tuple(_masks(seg, numbers, fraction))
+    per_frame = _pixels_per_frame(seg)
+    check_budget(number_of_frames(seg) * per_frame, max_pixels)
+    found = []
+    for mask in _masks(seg, numbers, fraction):
+        found.append(mask)
+        # A frame of a label map gives a mask for each of its labels.
+        check_budget(len(found) * per_frame, max_pixels)
+    masks = tuple(found)
     absent = sorted(set(numbers) - {mask.segment_number for mask in masks})
     empty = np.zeros((int(seg.Rows), int(seg.Columns)), dtype=bool)
     return masks + tuple(SegmentMask(number, 1, None, empty) for number in absent)
@@ -136,10 +152,12 @@ def _inside(seg: Dataset, pixels: NDArray[np.generic], fraction: float) -> NDArr
 
 def _frame_pixels(seg: Dataset, index: int) -> NDArray[np.generic]:
     try:
+        if seg.file_meta.TransferSyntaxUID.is_encapsulated:
+            check_frame_size(seg, index, number_of_frames(seg))
         return decode_array(seg, index)
     except DECODER_FAILURES as error:
         raise UndecodablePixelsError(
-            f"Frame {index + 1} of the segmentation cannot be decoded: {error}"
+            f"Frame {index + 1} of the segmentation cannot be decoded: {one_line(error)}"
         ) from error
 
 

@@ -19,13 +19,14 @@ from pydicom import Dataset, uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_color_lut
 
-from models.imaging.codestream import codestream_size, ends_whole
-from models.imaging.decoders import DECODER_FAILURES, decode_array
+from models.imaging.codestream import codestream_components, codestream_size, ends_whole
+from models.imaging.decoders import CODECS, DECODER_FAILURES, decode_array
 from models.imaging.errors import (
     FrameNumberError,
     PixelBudgetError,
     UndecodablePixelsError,
     VideoNotSupportedError,
+    one_line,
 )
 from models.imaging.flow_header import FlowHeader, flow_header
 
@@ -98,6 +99,13 @@ def read_frame(
         PixelBudgetError: The frame is larger than `max_pixels`.
         UndecodablePixelsError: The pixel data is missing, damaged or not as described.
     """
+    try:
+        return _read_frame(dataset, frame_number, max_pixels)
+    except DECODER_FAILURES as error:  # an element is not what it should be
+        raise UndecodablePixelsError(f"The image cannot be read: {one_line(error)}") from error
+
+
+def _read_frame(dataset: Dataset, frame_number: int, max_pixels: int) -> Frame:
     syntax = _transfer_syntax(dataset)
     if syntax in VIDEO_TRANSFER_SYNTAXES:
         raise VideoNotSupportedError(f"The pixel data is a video stream ({syntax.name})")
@@ -110,7 +118,7 @@ def read_frame(
         return Frame(pixels, bits, frame_number, flow_header(dataset))
     except DECODER_FAILURES as error:
         raise UndecodablePixelsError(
-            f"Frame {frame_number} in {syntax.name} cannot be decoded: {_one_line(error)}"
+            f"Frame {frame_number} in {syntax.name} cannot be decoded: {one_line(error)}"
         ) from error
 
 
@@ -141,24 +149,50 @@ def _check_sizes(
     check_budget(rows * columns, max_pixels)
     if rows * columns == 0 or not dataset.get("PixelData"):
         raise UndecodablePixelsError("The instance holds no pixel data")
-    if not syntax.is_encapsulated:
-        return
-    try:
-        encoded = get_frame(dataset.PixelData, frame_number - 1, number_of_frames=frames)
-    except DECODER_FAILURES as error:
-        raise UndecodablePixelsError(
-            f"Frame {frame_number} cannot be found in the pixel data: {_one_line(error)}"
-        ) from error
+    if syntax.is_encapsulated:
+        try:
+            check_frame_size(dataset, frame_number - 1, frames)
+        except DECODER_FAILURES as error:
+            raise UndecodablePixelsError(
+                f"Frame {frame_number} cannot be found in the pixel data: {one_line(error)}"
+            ) from error
+
+
+def check_frame_size(dataset: Dataset, index: int, frames: int) -> None:
+    """Let pass a compressed frame whose codestream is what the header says and not too large.
+
+    Decoders allocate by the codestream; each codec has its budget.
+
+    Args:
+        dataset: With compressed pixel data.
+        index: 0-based.
+        frames: Number of frames.
+
+    Raises:
+        PixelBudgetError: The frame has more pixels than its codec may decode.
+        UndecodablePixelsError: Header and codestream differ, or the codestream is cut off.
+        Exception: One of `DECODER_FAILURES` where the frame cannot be found.
+    """
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    codec = CODECS.get(dataset.file_meta.TransferSyntaxUID)
+    budget = DEFAULT_MAX_PIXELS if codec is None else codec.maximum_pixels
+    check_budget(rows * columns, budget)
+    encoded = get_frame(dataset.PixelData, index, number_of_frames=frames)
     declared = codestream_size(encoded)
     if declared is None:
         return
     if not ends_whole(encoded):
-        raise UndecodablePixelsError(f"Frame {frame_number} is truncated")
-    check_budget(declared[0] * declared[1], max_pixels)
+        raise UndecodablePixelsError(f"Frame {index + 1} is truncated")
+    check_budget(declared[0] * declared[1], budget)
     if declared != (rows, columns):
         raise UndecodablePixelsError(
             f"The header says {rows} x {columns} pixels, the codestream {declared[0]} x"
             f" {declared[1]}"
+        )
+    components, samples = codestream_components(encoded), dataset.get("SamplesPerPixel")
+    if components != samples:
+        raise UndecodablePixelsError(
+            f"The header says {samples} samples a pixel, the codestream {components}"
         )
 
 
@@ -189,7 +223,3 @@ def _to_eight_bits(pixels: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
     if bits > 8 and values.max(initial=0) > 255:
         values = np.right_shift(values, bits - 8)
     return values.astype(np.uint8)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

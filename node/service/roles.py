@@ -116,6 +116,7 @@ def _receive(foundation: Foundation, stop: threading.Event) -> None:
 
 
 def _work(foundation: Foundation, stop: threading.Event) -> None:
+    from models.imaging.isolated import DECODER  # noqa: PLC0415
     from node.jobs.assessing import Assessor  # noqa: PLC0415
     from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
     from node.jobs.pairing import Pairer  # noqa: PLC0415
@@ -124,6 +125,7 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
     from node.service.compose import assessment_stage  # noqa: PLC0415
 
     settings = foundation.settings
+    DECODER.launch()
     lectern = Lectern(foundation.database, settings.model)
     lectern.warm_up()
     stages = compose(settings, assess=assessment_stage(settings, lectern))

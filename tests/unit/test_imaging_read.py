@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from models.imaging.codestream import codestream_size
-from models.imaging.decoders import DECODERS
+from models.imaging.decoders import CODECS
 from models.imaging.errors import (
     FrameNumberError,
     ImagingError,
@@ -275,7 +275,7 @@ def test_a_damaged_codestream_never_takes_the_process_down(syntax: str) -> None:
 
 
 def test_no_syntax_is_left_to_the_decoder_that_aborts() -> None:
-    assert all("gdcm" not in plugins for plugins in DECODERS.values())
+    assert all("gdcm" not in codec.plugins for codec in CODECS.values())
 
 
 def test_noise_in_place_of_a_codestream_is_refused() -> None:
