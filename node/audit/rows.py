@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from node.audit.seal import Facts, row_hash
@@ -34,7 +34,7 @@ class LedgerRow:
 def rows_after(connection: Connection, ledger: str, number: int, limit: int) -> list[LedgerRow]:
     """Return rows numbered above `number`, in order."""
     table = LEDGERS[ledger]
-    query = _columns(connection, ledger).where(table.id > number).order_by(table.id).limit(limit)
+    query = selection(connection, ledger).where(table.id > number).order_by(table.id).limit(limit)
     return [_row(ledger, row) for row in connection.execute(query)]
 
 
@@ -44,25 +44,21 @@ def rows_numbered(connection: Connection, ledger: str, ids: Sequence[int]) -> li
     found: list[LedgerRow] = []
     for start in range(0, len(ids), 500):  # databases limit the parameters of a statement
         part = ids[start : start + 500]
-        query = _columns(connection, ledger).where(table.id.in_(part)).order_by(table.id)
+        query = selection(connection, ledger).where(table.id.in_(part)).order_by(table.id)
         found += [_row(ledger, row) for row in connection.execute(query)]
     return found
 
 
-def all_rows(connection: Connection, ledger: str, batch: int) -> Iterator[list[LedgerRow]]:
-    """Yield every row in order, a batch at a time, without holding them all."""
-    last = 0
-    while rows := rows_after(connection, ledger, last, batch):
-        yield rows
-        last = rows[-1].id
-
-
-def _columns(connection: Connection, ledger: str) -> Select[*tuple[Any, ...]]:
+def selection(
+    connection: Connection, ledger: str, *, named: bool = False
+) -> Select[*tuple[Any, ...]]:
+    """Select what a seal and the chain cover; `named` puts the ledger's name where it is hashed."""
     table = LEDGERS[ledger]
     return select(
         table.id,
         table.seal,
         table.schema_version,
+        *([literal(ledger)] if named else []),
         _time(connection, table.at),
         table.actor,
         table.event,

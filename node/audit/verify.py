@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from node.audit.chain import GENESIS, link_hash, numbers
-from node.audit.rows import TIME, LedgerRow, all_rows
-from node.audit.seal import NONCE_DIGITS, Sealer
+from node.audit.digest import HASH_BYTES, digests
+from node.audit.rows import TIME, LedgerRow, rows_numbered
+from node.audit.seal import Sealer
 from node.audit.tables import LEDGERS, ChainLink
 from node.database import read_only, utc_now
 from node.errors import InputError
 
-BATCH = 10_000
 MOST_FAULTS = 100
-HASH_BYTES = 32
 
 Kind = Literal["altered", "missing", "inserted", "repeated", "broken link", "other head"]
 
@@ -116,13 +115,16 @@ def read_heads(path: Path) -> tuple[Head, ...]:
         raise InputError(f"{path} is no file of chain heads: {error}") from error
 
 
-def verify(database: Engine, sealer: Sealer, heads: Sequence[Head] = ()) -> Verification:
+def verify(
+    database: Engine, sealer: Sealer, heads: Sequence[Head] = (), processes: int = 1
+) -> Verification:
     """Compare every ledger row with the chain and the chain with itself.
 
     Args:
         database: Read only; rows that are written meanwhile count as unchained.
         sealer: With the audit key.
         heads: Ends of the chain that were kept elsewhere.
+        processes: How many hash the rows of a large ledger.
     """
     faults: list[Fault] = []
     with read_only(database) as connection:
@@ -131,7 +133,7 @@ def verify(database: Engine, sealer: Sealer, heads: Sequence[Head] = ()) -> Veri
         rows = unchained = 0
         oldest = ""
         for ledger in LEDGERS:
-            seen = _compare(connection, ledger, links, sealer, faults)
+            seen = _compare(connection, ledger, links, sealer, faults, processes)
             rows += seen.rows
             unchained += seen.unchained
             oldest = min(filter(None, (oldest, seen.oldest)), default="")
@@ -198,31 +200,37 @@ class _Seen:
 
 
 def _compare(
-    connection: Connection, ledger: str, links: _Links, sealer: Sealer, faults: list[Fault]
+    connection: Connection,
+    ledger: str,
+    links: _Links,
+    sealer: Sealer,
+    faults: list[Fault],
+    processes: int,
 ) -> _Seen:
-    order = np.argsort(links.ids[ledger], kind="stable")
-    ids, hashes = links.ids[ledger][order], links.hashes[ledger][order]
-    twice = ids[1:][ids[1:] == ids[:-1]] if len(ids) else ids
+    ids, hashes = links.ids[ledger], links.hashes[ledger]
+    if (ids[1:] < ids[:-1]).any():
+        order = np.argsort(ids, kind="stable")
+        ids, hashes = ids[order], hashes[order]
+    twice = ids[1:][ids[1:] == ids[:-1]]
     faults += [Fault("repeated", ledger, int(number), "in the chain") for number in twice]
     there = np.zeros(len(ids), dtype=bool)
     nonces: list[NDArray[np.uint64]] = []
     seen = _Seen()
-    for rows in all_rows(connection, ledger, BATCH):
-        found = np.array([row.id for row in rows], dtype=np.int64)
-        place = np.minimum(np.searchsorted(ids, found), max(len(ids) - 1, 0))
-        chained = ids[place] == found if len(ids) else np.zeros(len(found), dtype=bool)
+    for found in digests(connection.engine, ledger, processes):
+        place = np.minimum(np.searchsorted(ids, found.ids), max(len(ids) - 1, 0))
+        chained = ids[place] == found.ids if len(ids) else np.zeros(len(found.ids), dtype=bool)
         there[place[chained]] = True
-        now = _hashes(b"".join(row.hash for row in rows))
         if len(ids):
-            altered = chained & (now != hashes[place])
-            faults += [Fault("altered", ledger, int(number)) for number in found[altered]]
+            altered = chained & (found.hashes != hashes[place])
+            faults += [Fault("altered", ledger, int(number)) for number in found.ids[altered]]
         seen.rows += int(chained.sum())
-        for index in np.flatnonzero(~chained):
-            _judge_unchained(rows[index], ledger, sealer, seen, faults)
-        nonces.append(_nonces(rows))
+        loose = found.ids[~chained].tolist()
+        for row in rows_numbered(connection, ledger, loose):
+            _judge_unchained(row, ledger, sealer, seen, faults)
+        nonces.append(found.nonces)
     faults += [Fault("missing", ledger, int(number)) for number in ids[~there]]
-    every = _joined(nonces, np.uint64)
-    if len(np.unique(every)) != len(every):
+    every = np.sort(_joined(nonces, np.uint64))
+    if (every[1:] == every[:-1]).any():
         faults.append(Fault("repeated", ledger, 0, "two rows carry the same seal"))
     return seen
 
@@ -243,12 +251,3 @@ def _hashes(content: bytes) -> NDArray[np.void]:
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:  # noqa: ANN401 - numpy's
     return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
-
-
-def _nonces(rows: Sequence[LedgerRow]) -> NDArray[np.uint64]:
-    """Return the nonces of sealed rows; an unsealed row is a fault of its own."""
-    digits = [row.seal[:NONCE_DIGITS] for row in rows if len(row.seal) > NONCE_DIGITS]
-    try:
-        return np.array([int(text, 16) for text in digits], dtype=np.uint64)
-    except (ValueError, OverflowError):
-        return np.empty(0, dtype=np.uint64)  # no seal of ours: reported as inserted or altered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -72,13 +73,16 @@ def verify(
     heads: Annotated[
         Path | None, typer.Option(help="File of signed chain ends that was kept elsewhere.")
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many hash at once; as many as cores.")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that no row was altered, removed or added; exit 1 names the first that was."""
     kept = read_heads(heads) if heads is not None else ()
     with open_ledger(config) as (database, sealer):
-        found = prove(database, sealer, kept)
+        found = prove(database, sealer, kept, processes or os.cpu_count() or 1)
     if as_json:
         print_json(asdict(found) | {"intact": found.intact})
     else:

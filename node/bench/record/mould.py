@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Table
@@ -20,16 +19,18 @@ from node.errors import InputError
 APART: Final = frozenset(
     {"chain", "model_usage", "installation", "lease", "follower", "activation"}
 )
+NULL: Final = "\ue000-\ue001"
+"""A cell without a value."""
+MARK: Final = re.compile("\ue000(\\d+)\ue001")
+"""Stands in a cell for the hole of that number: private-use characters are in no real row."""
+
 _UID: Final = r"(?:1\.2\.826\.0\.1\.3680043\.8\.498|2\.25)\.\d+"
 _UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _HASH: Final = r"\b[0-9a-f]{64}\b"
 _PROBABILITY: Final = r'(?<="probability":)0\.\d+(?:e-\d+)?'
-_IDS: Final = {
-    "job_id": "job",
-    "report_id": "report",
-    "note_id": "report",
-    "delivery_id": "delivery",
-}
+_IDS: Final = {"job_id": "job", "report_id": "report", "note_id": "report"}
+
+_Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ class Hole:
     """One value that is another in every study.
 
     Attributes:
-        kind: `uid`, `uuid`, `hash`, `text` (a patient ID, an accession number), `id` or
-            `probability`.
+        kind: `uid`, `uuid`, `hash`, `text` (a patient ID, an accession number), `id`,
+            `probability`, `time` (seconds after the study began), `seconds` (a duration) or
+            `seal` (of the row that it stands in).
         value: What stood there.
         table: Whose number it is, of an `id`.
     """
@@ -48,32 +50,21 @@ class Hole:
     table: str = ""
 
 
-Fill = Callable[[Sequence[Any]], Any]
-"""Gives a cell from the values of the holes."""
-
-
 @dataclass(frozen=True, slots=True)
 class RowMould:
-    """One row.
-
-    Attributes:
-        table: Its table.
-        columns: Names, as `cells` are ordered.
-        cells: For each column what it holds: a `Fill`, or seconds after the study began.
-        number: Hole of the row's own number; None where the table has none.
-    """
+    """One row: its table, the columns, and for each the cell as text with marks."""
 
     table: str
     columns: tuple[str, ...]
-    cells: tuple[Fill | float, ...]
-    number: int | None
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StudyMould:
-    """All rows of one study, in an order that keeps references.
+    """All rows of one study.
 
     Attributes:
+        holes: As the marks in the cells number them.
         threshold: Between benign and malignant; probabilities are drawn on the side of `malignant`.
     """
 
@@ -95,19 +86,15 @@ def take(source: sqlite3.Connection, name: str, study: str) -> StudyMould:
     Raises:
         InputError: If the database has nothing of that study.
     """
-    found = {
-        table.name: rows
-        for table in Base.metadata.sorted_tables
-        if (rows := list(_rows(source, table, study)))
-    }
+    tables = Base.metadata.sorted_tables
+    found = {t.name: rows for t in tables if (rows := list(_rows(source, t, study)))}
     if "job" not in found:
         raise InputError(f"there is no job of study {study}")
     holes = _Holes(found)
-    begun = _begin(found)
     moulds = tuple(
-        _row_mould(Base.metadata.tables[table], row, holes, begun)
-        for table, several in found.items()
-        for row in several
+        RowMould(table, tuple(row), tuple(holes.cell(table, column, row) for column in row))
+        for table, rows in found.items()
+        for row in rows
     )
     findings = [str(row["finding"]) for row in found.get("finding", ())]
     said = re.search(r'"threshold":([\d.]+)', findings[0]) if findings else None
@@ -123,24 +110,19 @@ def take(source: sqlite3.Connection, name: str, study: str) -> StudyMould:
 def dissent(mould: StudyMould) -> StudyMould:
     """Return the mould with a shadow bundle that says the opposite."""
     said = "benign" if mould.malignant else "malignant"
-    rows = tuple(
-        replace(
-            row,
-            cells=tuple(
-                (lambda _: said) if name == "malignancy" else cell
-                for name, cell in zip(row.columns, row.cells, strict=True)
-            ),
+
+    def bent(row: RowMould) -> RowMould:
+        cells = tuple(
+            said if column == "malignancy" else cell
+            for column, cell in zip(row.columns, row.cells, strict=True)
         )
-        if row.table == "shadow_finding"
-        else row
-        for row in mould.rows
-    )
-    return replace(mould, rows=rows)
+        return replace(row, cells=cells) if row.table == "shadow_finding" else row
+
+    return replace(mould, rows=tuple(map(bent, mould.rows)))
 
 
-def _rows(source: sqlite3.Connection, table: Table, study: str) -> Iterator[dict[str, Any]]:
+def _rows(source: sqlite3.Connection, table: Table, study: str) -> Iterator[_Row]:
     """Yield the rows of a table that belong to a study."""
-    columns = set(table.columns.keys())
     jobs = "SELECT id FROM job WHERE study_instance_uid = :study"
     associations = "SELECT association_id FROM instance WHERE study_instance_uid = :study"
     if table.name in APART:
@@ -149,14 +131,14 @@ def _rows(source: sqlite3.Connection, table: Table, study: str) -> Iterator[dict
         condition = f"id IN ({associations})"
     elif table.name == LEDGERS["association"].__tablename__:
         condition = f"subject IN ({associations})"
-    elif "study_instance_uid" in columns:
+    elif "study_instance_uid" in table.c:
         condition = "study_instance_uid = :study"
-    elif "job_id" in columns:
+    elif "job_id" in table.c:
         condition = f"job_id IN ({jobs})"
     else:
         return
-    order = "id" if "id" in columns else "rowid"
-    query = f"SELECT * FROM {table.name} WHERE {condition} ORDER BY {order}"  # noqa: S608 - our names
+    order = "id" if "id" in table.c else "rowid"
+    query = f"SELECT * FROM {table.name} WHERE {condition} ORDER BY {order}"  # noqa: S608 - ours
     for row in source.execute(query, {"study": study}):
         yield dict(row)
 
@@ -164,98 +146,51 @@ def _rows(source: sqlite3.Connection, table: Table, study: str) -> Iterator[dict
 class _Holes:
     """Finds in every cell what belongs to the study alone."""
 
-    def __init__(self, found: dict[str, list[dict[str, Any]]]) -> None:
+    def __init__(self, found: dict[str, list[_Row]]) -> None:
         self.holes: list[Hole] = []
         self._places: dict[Hole, int] = {}
-        shared = {
-            row[c]
-            for rows in found.values()
-            for row in rows
-            for c in row
-            if c == "bundle_sha256"
-        }
-        texts = {
-            row["patient_id"]
-            for rows in found.values()
-            for row in rows
-            if "patient_id" in row
-        }
+        rows = [row for several in found.values() for row in several]
+        self._shared = {row["bundle_sha256"] for row in rows if "bundle_sha256" in row}
+        texts = {row["patient_id"] for row in rows if "patient_id" in row}
         headers = " ".join(row["header"] for row in found.get("instance", ()))
         texts |= set(re.findall(r'"accession_number":"([^"]+)"', headers))
-        named = "|".join(sorted((re.escape(text) for text in texts if text), key=len, reverse=True))
-        self._shared = shared
+        texts = {text for text in texts if text}
+        named = "|".join(sorted(map(re.escape, texts), key=len, reverse=True))
         self._pattern = re.compile(
-            f'(?P<uid>{_UID})|(?P<uuid>{_UUID})|(?P<hash>{_HASH})|(?P<job>(?<="job":)\\d+)'
-            f'|(?P<instance>(?<="instance":)\\d+)|(?P<probability>{_PROBABILITY})'
-            + (f"|(?P<text>{named})" if named else "")
+            f"(?P<uid>{_UID})|(?P<uuid>{_UUID})|(?P<hash>{_HASH})|(?P<probability>{_PROBABILITY})"
+            r'|(?P<job>(?<="job":)\d+)|(?P<instance>(?<="instance":)\d+)'
+            f"|(?P<text>{named or '(?!)'})"
         )
+        times = [row["received_at"] for row in found["instance"]]
+        self._begun = min(map(datetime.fromisoformat, times))
 
-    def place(self, hole: Hole) -> int:
-        """Return the number of a hole, a new one where it is not known."""
+    def cell(self, table: str, column: str, row: _Row) -> str:
+        """Return a cell as text, with marks."""
+        value = row[column]
+        if value is None:
+            return NULL
+        kind = Base.metadata.tables[table].c[column].type
+        if isinstance(kind, UtcDateTime):
+            seconds = (datetime.fromisoformat(value) - self._begun).total_seconds()
+            return self._mark(Hole("time", repr(seconds)))
+        whose = table if column == "id" else _IDS.get(column)
+        if whose is not None and isinstance(value, int):
+            return self._mark(Hole("id", str(value), whose))
+        if column in {"probability", "total_s"}:
+            return self._mark(Hole("seconds" if column == "total_s" else column, repr(value)))
+        if column == "seal":
+            return self._mark(Hole("seal", value))
+        return self._pattern.sub(self._found, str(value))
+
+    def _found(self, match: re.Match[str]) -> str:
+        kind = str(match.lastgroup)
+        if kind == "hash" and match[0] in self._shared:
+            return match[0]
+        is_id = kind in {"job", "instance"}
+        return self._mark(Hole("id", match[0], kind) if is_id else Hole(kind, match[0]))
+
+    def _mark(self, hole: Hole) -> str:
         if hole not in self._places:
             self._places[hole] = len(self.holes)
             self.holes.append(hole)
-        return self._places[hole]
-
-    def text(self, cell: str) -> Fill:
-        """Return what fills a text anew."""
-        parts, places, last = [], [], 0
-        for match in self._pattern.finditer(cell):
-            kind = str(match.lastgroup)
-            if kind == "hash" and match[0] in self._shared:
-                continue
-            hole = (
-                Hole("id", match[0], kind) if kind in {"job", "instance"} else Hole(kind, match[0])
-            )
-            parts.append(cell[last : match.start()].replace("%", "%%"))
-            places.append(self.place(hole))
-            last = match.end()
-        if not places:
-            return lambda _: cell
-        form = "%s".join([*parts, cell[last:].replace("%", "%%")])
-        if form == "%s":
-            return itemgetter(places[0])
-        if len(places) == 1:
-            only = places[0]
-            return lambda values: form % (values[only],)
-        pick = itemgetter(*places)
-        return lambda values: form % pick(values)
-
-
-def _begin(found: dict[str, list[dict[str, Any]]]) -> datetime:
-    return min(_time(row["received_at"]) for row in found["job"] if row["received_at"])
-
-
-def _time(cell: str) -> datetime:
-    return datetime.fromisoformat(cell)
-
-
-def _row_mould(table: Table, row: dict[str, Any], holes: _Holes, begun: datetime) -> RowMould:
-    numbered = "id" in table.columns and table.columns["id"].type.python_type is int
-    return RowMould(
-        table=table.name,
-        columns=tuple(row),
-        cells=tuple(_cell(table, name, row[name], holes, begun) for name in row),
-        number=holes.place(Hole("id", str(row["id"]), table.name)) if numbered else None,
-    )
-
-
-def _cell(
-    table: Table,
-    name: str,
-    value: Any,  # noqa: ANN401 - a cell
-    holes: _Holes,
-    begun: datetime,
-) -> Fill | float:
-    if value is None:
-        return lambda _: None
-    if isinstance(table.columns[name].type, UtcDateTime):
-        return (_time(value) - begun).total_seconds()
-    whose = table.name if name == "id" else _IDS.get(name)
-    if whose is not None and isinstance(value, int):
-        return itemgetter(holes.place(Hole("id", str(value), whose)))
-    if name == "probability":
-        return itemgetter(holes.place(Hole("probability", repr(value))))
-    if isinstance(value, str):
-        return holes.text(value)
-    return lambda _: value
+        return f"\ue000{self._places[hole]}\ue001"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,13 +16,12 @@ from sqlalchemy import Connection, Engine, func, insert, select, text
 from node.audit.chain import GENESIS, ROWS_A_LINK, Chainer, link_hash
 from node.audit.seal import Sealer
 from node.audit.tables import LEDGERS, Base, ChainLink, ModelUsage
-from node.bench.record.cast import Caster, CastRow
+from node.bench.record.cast import Cast, Caster, Proof, utc
 from node.bench.record.mould import APART, StudyMould
 from node.database import read_only, utc_now
 
 _STUDIES_A_BATCH: Final = 5_000
 _YEAR_S: Final = 365 * 86400.0
-_LEDGER_OF: Final = {table.__tablename__: name for name, table in LEDGERS.items()}
 
 
 def pour(
@@ -60,23 +59,21 @@ def pour(
         moulds=[mould for mould, _ in moulds],
         shares=[share for _, share in moulds],
         numbers=numbers,
-        first=utc_now() - timedelta(seconds=(studies + first) * apart_s),
+        first=utc(utc_now()) - timedelta(seconds=(studies + first) * apart_s),
         apart_s=apart_s,
     )
     rows_made = 0
     with _bare(database):
         for start in range(first, first + studies, _STUDIES_A_BATCH):
             several = range(start, min(start + _STUDIES_A_BATCH, first + studies))
-            batch: dict[str, list[CastRow]] = defaultdict(list)
+            cast = Cast()
             for number in several:
-                for row in caster.study(number):
-                    batch[row.table].append(row)
-            rows_made += sum(len(batch[table]) for table in _LEDGER_OF)
+                caster.add(number, cast)
+            rows_made += sum(map(len, cast.proofs.values()))
             with database.begin() as connection:
-                for table, rows in batch.items():
-                    _insert(connection, table, rows)
-                    if table in _LEDGER_OF:
-                        links.take(connection, _LEDGER_OF[table], rows)
+                for table, lines in cast.lines.items():
+                    _insert(connection, table, cast.columns[table], "".join(lines))
+                links.take(connection, cast.proofs)
             if report is not None:
                 report(several.stop - first, studies)
         with database.begin() as connection:
@@ -92,7 +89,7 @@ class _Links:
     sealer: Sealer
     position: int
     previous: str
-    waiting: dict[str, list[tuple[int, bytes]]] = field(default_factory=lambda: defaultdict(list))
+    waiting: dict[str, list[Proof]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def after(cls, connection: Connection, sealer: Sealer) -> _Links:
@@ -100,10 +97,11 @@ class _Links:
         last = connection.execute(query.limit(1)).one_or_none()
         return cls(sealer, 0, GENESIS) if last is None else cls(sealer, last.position, last.sha256)
 
-    def take(self, connection: Connection, ledger: str, rows: Sequence[CastRow]) -> None:
-        self.waiting[ledger] += [row.proof for row in rows if row.proof is not None]
-        while len(self.waiting[ledger]) >= ROWS_A_LINK:
-            self._append(connection, ledger)
+    def take(self, connection: Connection, proofs: Mapping[str, Sequence[Proof]]) -> None:
+        for ledger, several in proofs.items():
+            self.waiting[ledger] += several
+            while len(self.waiting[ledger]) >= ROWS_A_LINK:
+                self._append(connection, ledger)
 
     def close(self, connection: Connection) -> None:
         for ledger in LEDGERS:
@@ -132,33 +130,25 @@ class _Links:
         self.previous = sha256
 
 
-def _insert(connection: Connection, table: str, rows: Sequence[CastRow]) -> None:
-    columns = rows[0].columns
+def _insert(connection: Connection, table: str, columns: Sequence[str], lines: str) -> None:
+    names = ", ".join(f'"{column}"' for column in columns)
     driver: Any = connection.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
         places = ", ".join("?" * len(columns))
-        names = ", ".join(f'"{column}"' for column in columns)
         statement = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608 - our names
-        driver.executemany(statement, [row.cells for row in rows])
+        driver.executemany(statement, map(_cells, lines.splitlines()))
         return
-    names = ", ".join(f'"{column}"' for column in columns)
     with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-        copy.write("".join(map(_line, rows)))
+        copy.write(lines)
 
 
-def _line(row: CastRow) -> str:
-    return "\t".join(map(_cell, row.cells)) + "\n"
-
-
-def _cell(value: Any) -> str:  # noqa: ANN401 - a cell
-    if value is None:
-        return r"\N"
-    text_of = value if isinstance(value, str) else str(value)
-    if "\\" in text_of:
-        text_of = text_of.replace("\\", "\\\\")
-    return (
-        text_of.replace("\n", "\\n").replace("\t", "\\t") if not text_of.isprintable() else text_of
-    )
+def _cells(line: str) -> list[str | None]:
+    """Return a line's cells; SQLite makes numbers of texts where a column holds numbers."""
+    cells = line.split("\t")
+    return [
+        None if cell == r"\N" else cell.replace(r"\\", "\\") if "\\" in cell else cell
+        for cell in cells
+    ]
 
 
 @contextmanager

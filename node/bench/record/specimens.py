@@ -128,7 +128,7 @@ def _let_people_act(node: RunningNode, folder: Path, specimens: list[Specimen]) 
     node.crdl("jobs", "cancel", str(jobs[named["cancelled"]]["id"]))
     proven = jobs[named["pathology"]]
     table = folder / "pathology.csv"
-    table.write_text(f"case,malignant\n{proven['seg']}#1,1\n")
+    table.write_text(f"study,case,malignant\n{proven['study']},{proven['seg']}#1,1\n")
     node.crdl("outcomes", "import", str(table))
 
 
