@@ -39,3 +39,7 @@ class ReportError(CrdlError):
 
 class DeliveryError(CrdlError):
     """A destination could not be reached or refused what was sent."""
+
+
+class AccessError(CrdlError):
+    """A user, session or token is not there, or may not be what was asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import tomllib
@@ -53,6 +54,7 @@ class Subject:
         type: RFC 3881 5.5.1: 1 person, 2 system object.
         role: RFC 3881 5.5.2: 1 patient, 3 report (a study), 13 security resource.
         instance: SOP Instance UID of a study's object, with its SOP Class if it is known.
+        alert: What a security alert is about, in words (A.5.3.11).
     """
 
     identity: str
@@ -62,6 +64,7 @@ class Subject:
     instance: str = ""
     sop_class: str = ""
     name: str = ""
+    alert: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,9 @@ class Message:
             _subject(root, subject)
         document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
         return document
+
+
+_URI = Code("12", "URI", "RFC-3881")
 
 
 def message(row: Mapping[str, Any], source: str, host: str = "") -> Message | None:
@@ -163,11 +169,21 @@ def _participants(
             Participant(ourselves, True, _role("110153"), host),
             Participant(str(detail.get("destination", "unknown")), False, _role("110152")),
         )
-    if kind == "alert" and "calling_ae" in detail:
-        caller = str(detail["calling_ae"]).strip() or "unknown"
+    if kind == "authentication":  # A.5.3.12: a session that a timer ended was ended by the node
+        expired = detail.get("reason") == "expired"
+        where = str(detail.get("address", "")) or "unknown"
         return (
-            Participant(ourselves, False, None, host),
-            Participant(caller, True, None, str(detail.get("address", ""))),
+            Participant(row["subject"] or "unknown", not expired, None, where),
+            Participant(f"{source}/web", expired, None, host),
+        )
+    if (
+        kind == "alert" and {"address", "calling_ae"} & detail.keys()
+    ):  # A.5.3.11: who performed it is no requestor
+        caller = str(detail.get("calling_ae", actor)).strip() or "unknown"
+        reporter = f"{source}/web" if person else ourselves
+        return (
+            Participant(reporter, True, None, host),
+            Participant(caller, False, None, str(detail.get("address", ""))),
         )
     return (Participant(actor if person else ourselves, True, None, host),)
 
@@ -189,11 +205,24 @@ def _subjects(kind: str, row: Mapping[str, Any]) -> tuple[Subject, ...]:
         patient = Code("2", "Patient Number", "RFC-3881")
         found.append(Subject(row["patient"] or "unknown", "1", "1", patient))
     elif kind == "alert":
-        found.append(Subject(row["subject"], "2", "13", Code("110182", objects["110182"])))
+        found.append(_alert_subject(row))
     elif kind == "log":
-        uri = Code("12", "URI", "RFC-3881")  # A.5.3.2
-        found.append(Subject(row["subject"], "2", "13", uri, name="Security Audit Log"))
+        found.append(Subject(row["subject"], "2", "13", _URI, name="Security Audit Log"))
     return tuple(found)
+
+
+def _alert_subject(row: Mapping[str, Any]) -> Subject:
+    """Return what an alert is about: a node that was rejected, else a resource of ours."""
+    detail, what = row["detail"], str(row["subject"]) or "unknown"
+    words = f"{row['ledger']} {row['event']}: {what}"
+    if reason := detail.get("reason"):
+        words = f"{words}: {reason}"
+    if row["ledger"] == "association":
+        caller = str(detail.get("calling_ae", "")).strip() or "unknown"
+        identity = f"{caller}@{detail.get('address') or 'unknown'}"
+        kind = Code("110182", _table()["codes"]["objects"]["110182"])
+        return Subject(identity, "2", "13", kind, alert=words)
+    return Subject(what, "2", "13", _URI, alert=words)
 
 
 def _participant(root: Element, one: Participant) -> None:
@@ -220,8 +249,12 @@ def _subject(root: Element, one: Subject) -> None:
     )
     _coded(part, "ParticipantObjectIDTypeCode", one.kind)
     SubElement(part, "ParticipantObjectName").text = _clean(one.name or one.identity)
+    if one.alert:
+        value = base64.b64encode(_clean(one.alert).encode()).decode("ascii")
+        SubElement(part, "ParticipantObjectDetail", type="Alert Description", value=value)
     if one.sop_class:
-        sop = SubElement(part, "SOPClass", UID=_clean(one.sop_class), NumberOfInstances="1")
+        about = SubElement(part, "ParticipantObjectDescription")
+        sop = SubElement(about, "SOPClass", UID=_clean(one.sop_class), NumberOfInstances="1")
         SubElement(sop, "Instance", UID=_clean(one.instance))
 
 

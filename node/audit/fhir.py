@@ -61,4 +61,6 @@ def _entity(one: Subject) -> dict[str, Any]:
     }
     if one.instance:
         entity["detail"] = [{"type": "SOP Instance UID", "valueString": one.instance}]
+    if one.alert:
+        entity["detail"] = [{"type": "Alert Description", "valueString": one.alert}]
     return entity

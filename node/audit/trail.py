@@ -17,7 +17,16 @@ SCHEMA_VERSION = 1
 """Of a row's facts; another version may hash other columns."""
 
 Ledger = Literal[
-    "system", "association", "instance", "case", "job", "finding", "report", "delivery", "reading"
+    "system",
+    "association",
+    "instance",
+    "case",
+    "job",
+    "finding",
+    "report",
+    "delivery",
+    "reading",
+    "access",
 ]
 
 

@@ -25,6 +25,8 @@ from node.cli import (
     send,
     serve,
     simulate,
+    tokens,
+    users,
 )
 from node.errors import CrdlError
 from sr_templates.errors import TemplateError
@@ -50,6 +52,8 @@ app.add_typer(reports.app, name="reports")
 app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(audit.app, name="audit")
 app.add_typer(models.app, name="models")
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(bench.app, name="bench")
 
 _NOISY = (

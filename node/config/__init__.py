@@ -1,5 +1,6 @@
 """One frozen Settings value, read from node.toml and overridden by CRDL_SECTION__KEY."""
 
+from node.config.access import OidcSettings
 from node.config.assessment import IntendedUseSettings, ModelSettings, PairingSettings
 from node.config.limits import LimitSettings
 from node.config.network import NodeSettings, TlsSettings, WebSettings
@@ -27,6 +28,7 @@ __all__ = [
     "ModelSettings",
     "NodeSettings",
     "NotifySettings",
+    "OidcSettings",
     "PairingSettings",
     "ReadingSettings",
     "ReportSettings",

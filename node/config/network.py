@@ -45,7 +45,23 @@ class TlsSettings(Section):
 
 
 class WebSettings(Section):
-    """`[web]`: where the console and DICOMweb listen."""
+    """`[web]`: where the console and DICOMweb listen, and how long a login lasts.
+
+    Beyond the loopback only with users (`crdl users add`) or `[oidc]`. `public_url` is what people
+    type; with https, also behind a proxy, cookies are marked secure. A login ends after
+    `idle_minutes` without a request, and after `session_hours` in all. `requests_per_minute` is
+    what one person, token or unknown address may ask; 0 sets no limit.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(8042, ge=0, le=65535)
+    public_url: str = Field("", pattern=r"^(https?://[^/]+/?)?$")
+    idle_minutes: int = Field(30, ge=1, le=1440)
+    session_hours: int = Field(12, ge=1, le=168)
+    requests_per_minute: int = Field(6000, ge=0)
+
+    @model_validator(mode="after")
+    def _a_login_may_be_idle_within_its_life(self) -> Self:
+        if self.idle_minutes > 60 * self.session_hours:
+            raise ValueError("web.idle_minutes is longer than web.session_hours")
+        return self

@@ -13,6 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from node.config.access import OidcSettings
 from node.config.assessment import IntendedUseSettings, ModelSettings, PairingSettings
 from node.config.limits import LimitSettings
 from node.config.network import NodeSettings, TlsSettings, WebSettings
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     syslog: SyslogSettings = SyslogSettings()
     notify: NotifySettings = NotifySettings()
     web: WebSettings = WebSettings()
+    oidc: OidcSettings = OidcSettings()
     model: ModelSettings = ModelSettings()
     intended_use: IntendedUseSettings = IntendedUseSettings()
     pairing: PairingSettings = PairingSettings()
@@ -61,6 +63,12 @@ class Settings(BaseSettings):
             names = [entry.name for entry in entries]
             if len(set(names)) != len(names):
                 raise ValueError(f"two {kind} have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _a_provider_knows_where_to_send_people_back(self) -> Self:
+        if self.oidc.issuer and not self.web.public_url:
+            raise ValueError("[oidc] needs web.public_url: the provider sends people back there")
         return self
 
     @property

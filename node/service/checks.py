@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.audit import schema
 from node.audit.trail import Trail
 from node.blobs import BlobStore
-from node.config import DestinationSettings, Settings, SourceSettings
+from node.config import DestinationSettings, Settings, SourceSettings, is_loopback
 from node.database import open_engine, read_only
 from node.errors import CrdlError
 
@@ -42,6 +42,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         ("tls", _tls),
         ("disk", _disk),
         ("database", _database),
+        ("web", _web),
         ("retention", _retention),
         ("destinations", _destinations),
         ("model", _model),
@@ -115,6 +116,34 @@ def _database(settings: Settings) -> Iterator[Check]:
             "database",
             "ok",
             f"SQLite serves one machine; above {_LONG_QUEUE} studies an hour use PostgreSQL",
+        )
+
+
+def _web(settings: Settings) -> Iterator[Check]:
+    from node.web.auth.door import has_users  # noqa: PLC0415 - the web stack on demand
+
+    web, database = settings.web, open_engine(settings.database_url)
+    schema.upgrade(database)
+    users = has_users(database)
+    database.dispose()
+    here, logins = is_loopback(web.host), users or bool(settings.oidc.issuer)
+    if not logins:
+        rule = "nobody logs in: everybody on this machine is an admin; `crdl users add` ends that"
+        reach = "and it would listen beyond this machine, which it refuses"
+        yield Check("web", "warning" if here else "failed", rule if here else f"{rule}; {reach}")
+        return
+    ways = [*(["users"] if users else []), *([settings.oidc.label] if settings.oidc.issuer else [])]
+    yield Check("web", "ok", f"everybody logs in, by {' and '.join(ways)}")
+    if web.public_url.startswith("https://"):
+        yield Check("web", "ok", f"HTTPS at {web.public_url}, cookies secure and bound to the host")
+    elif here:
+        yield Check("web", "ok", "plain HTTP, which stays on this machine; cookies are not secure")
+    else:
+        yield Check(
+            "web",
+            "warning",
+            "passwords and patients travel unencrypted and cookies are not secure: "
+            "serve HTTPS and set web.public_url",
         )
 
 

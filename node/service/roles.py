@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from node.service.supervisor import READY, die_with_parent
 
 if TYPE_CHECKING:
     from node.jobs.engine import Enqueuer, Handler, Queue
+    from node.jobs.outcomes import Kept, OutcomeSaid
     from node.receive.inbox import Inbox
 
 _DRAIN_S = 30.0
@@ -231,11 +232,21 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
     from node.web.readiness import standard_checks  # noqa: PLC0415
 
     settings = foundation.settings
-    take = partial(keep_outcomes, foundation.database, foundation.trail)
+
+    def take(said: Sequence[OutcomeSaid], actor: str) -> Sequence[Kept]:
+        return keep_outcomes(foundation.database, replace(foundation.trail, actor=actor), said)
+
     checks = standard_checks(settings, foundation.database, foundation.blobs)
     with _inbox(foundation) as inbox:
         stow = StowService(inbox, limits=settings.limits)
-        app = create_app(settings, stow.store, foundation.database, checks, foundation.blobs)
+        app = create_app(
+            settings,
+            stow.store,
+            foundation.database,
+            checks,
+            foundation.blobs,
+            foundation.trail,
+        )
         app.include_router(outcome_router(take))
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30)

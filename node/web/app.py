@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -15,17 +16,21 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.config import Settings, is_loopback
 from node.errors import ConfigurationError
 from node.web.archive.held import Holdings
 from node.web.archive.qido import qido_router
 from node.web.archive.wado import wado_router
+from node.web.auth.door import Door, address_of
 from node.web.auth.files import PublicFiles
-from node.web.auth.gate import Gate
+from node.web.auth.gate import Gate, NoteRefusal
 from node.web.auth.headers import SecurityHeaders
-from node.web.auth.identity import LOCAL, Person, Role, Scope
+from node.web.auth.identity import Person, Role, Scope
+from node.web.auth.login import login_router
 from node.web.auth.needs import PUBLIC, needs
+from node.web.auth.refusals import Refusals
 from node.web.dicomweb import Store, stow_router
 from node.web.job_list import latest_jobs
 from node.web.metrics import exposition
@@ -41,6 +46,7 @@ def create_app(
     engine: Engine,
     checks: Mapping[str, Check],
     blobs: BlobStore,
+    trail: Trail,
 ) -> FastAPI:
     """Make the application that uvicorn serves.
 
@@ -50,17 +56,25 @@ def create_app(
         engine: Where the jobs are read from.
         checks: What /readyz asks, see `readiness.standard_checks`.
         blobs: Whose disk the metrics speak of.
+        trail: Where logins and refusals are recorded.
 
     Raises:
         ConfigurationError: If it would listen beyond this machine, where anybody could read it.
     """
-    require_loopback(settings.web.host)
+    door = Door.of(settings, engine, trail)
+    if door.stands_open():
+        require_loopback(settings.web.host)
     app = FastAPI(title="CRDL node", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Gate, application=app, identify=lambda _: LOCAL)
-    # A page of another site that resolves its own name to this machine gets nothing.
-    hosts = sorted({settings.web.host, "localhost", "127.0.0.1"})
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    app.add_middleware(
+        Gate,
+        application=app,
+        identify=door.identify,
+        note=_recorder(engine, trail),
+        per_minute=settings.web.requests_per_minute,
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings, door))
     app.add_middleware(SecurityHeaders)
+    app.include_router(login_router(door, settings.node.ae_title))
     app.include_router(stow_router(store))
     holdings = Holdings(engine, blobs)
     app.include_router(qido_router(holdings))
@@ -98,6 +112,27 @@ def create_app(
     return app
 
 
+def _recorder(engine: Engine, trail: Trail) -> NoteRefusal:
+    refusals = Refusals(engine, trail)
+
+    def note(person: Person | None, request: Request, route: str, status: int, reason: str) -> None:
+        refusals.note(person, address_of(request), (request.method, route), status, reason)
+
+    return note
+
+
+def _hosts(settings: Settings, door: Door) -> list[str]:
+    """Return the names that the node answers to.
+
+    Where nobody logs in, a page of another site that resolves its own name to this machine gets
+    nothing. Where everybody does, the browser keeps the login from such a page.
+    """
+    named = urlsplit(settings.web.public_url).hostname
+    if not door.stands_open() and named is None:
+        return ["*"]
+    return sorted({settings.web.host, "localhost", "127.0.0.1", "[::1]", *filter(None, [named])})
+
+
 def require_loopback(host: str) -> None:
     """Let pass an address that only this machine reaches.
 
@@ -107,5 +142,5 @@ def require_loopback(host: str) -> None:
     if not is_loopback(host):
         raise ConfigurationError(
             f"web.host {host!r} is reachable from elsewhere and no authentication is configured;"
-            " use 127.0.0.1"
+            " use 127.0.0.1, or `crdl users add` first"
         )

@@ -13,10 +13,11 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from node.web.auth.identity import Role, Scope
-from node.web.auth.needs import needs
+from node.web.auth.needs import known, needs
 
 _NATIVE_MODEL: Final = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _RETRY_AFTER_S: Final = "30"
+_SOURCE: Final = 80  # characters that the instance table keeps
 
 
 class StoreResult(Protocol):
@@ -59,9 +60,8 @@ def stow_router(store: Store) -> APIRouter:
 
 
 async def _answer(store: Store, request: Request, study: str) -> Response:
-    client = request.client.host if request.client else "unknown"
     content_type = request.headers.get("content-type", "")
-    result = await store(request.stream(), content_type, f"stow@{client}", study)
+    result = await store(request.stream(), content_type, _source(request), study)
     # What was sent before the answer stays unread; a kept connection would take it for a request.
     headers = {} if result.response is not None else {"Connection": "close"}
     if result.status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -73,6 +73,14 @@ async def _answer(store: Store, request: Request, study: str) -> Response:
         return Response(xml, result.status, headers, "application/dicom+xml")
     json = result.response.to_json()
     return Response(json, result.status, headers, "application/dicom+json")
+
+
+def _source(request: Request) -> str:
+    """Return who stores: `stow@address`, with the name of whoever logged in or sent a token."""
+    person = known(request)
+    who = "stow" if person is None or person.via == "loopback" else f"stow/{person.name}"
+    client = request.client.host if request.client else "unknown"
+    return f"{who[: _SOURCE - len(client) - 1]}@{client}"
 
 
 def native_xml(dataset: Dataset) -> bytes:

@@ -1,7 +1,7 @@
 """POST /outcomes: pathology results as JSON or CSV, all of a request or nothing of it.
 
-Only from this machine, as the whole application: there is no authentication yet. A page of another
-site cannot send these content types without asking first, and it is never answered yes.
+From an operator or a token with the scope `outcomes`. A page of another site cannot send these
+content types without asking first, and it is never answered yes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -17,10 +18,11 @@ from fastapi.responses import JSONResponse
 from node.errors import InputError
 from node.jobs.outcome_table import outcomes_from_csv, outcomes_from_json
 from node.jobs.outcomes import Kept, OutcomeSaid
-from node.web.auth.identity import Role, Scope
+from node.web.auth.identity import Person, Role, Scope
 from node.web.auth.needs import needs
 
-TakeOutcomes = Callable[[Sequence[OutcomeSaid]], Sequence[Kept]]
+TakeOutcomes = Callable[[Sequence[OutcomeSaid], str], Sequence[Kept]]
+Teller = Annotated[Person, Depends(needs(Role.OPERATOR, Scope.OUTCOMES))]
 _MAXIMUM_BYTES = 16 << 20
 
 
@@ -28,12 +30,13 @@ def outcome_router(take: TakeOutcomes) -> APIRouter:
     """Make the route.
 
     Args:
-        take: Writes outcomes with their ledger rows, in one transaction.
+        take: Writes outcomes with their ledger rows, in one transaction; its second argument is
+            who says so.
     """
-    router = APIRouter(dependencies=[Depends(needs(Role.OPERATOR, Scope.OUTCOMES))])
+    router = APIRouter()
 
     @router.post("/outcomes")
-    async def post_outcomes(request: Request) -> JSONResponse:
+    async def post_outcomes(request: Request, person: Teller) -> JSONResponse:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in {"application/json", "text/csv"}:
             return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send application/json or text/csv")
@@ -47,7 +50,7 @@ def outcome_router(take: TakeOutcomes) -> APIRouter:
             said = _understood(bytes(body), content_type)
         except InputError as error:
             return _refused(HTTPStatus.BAD_REQUEST, str(error))
-        kept = await run_in_threadpool(take, said)
+        kept = await run_in_threadpool(take, said, person.actor)
         return JSONResponse(
             {"outcomes": [{"standing": one.standing, "case": one.case_name} for one in kept]}
         )

@@ -18,6 +18,7 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 
 from deploy.demo.studies import real_studies
+from node.audit.trail import Trail
 from node.receive.stow import StowService
 from node.web.app import create_app
 from tests.acceptance.studies import a_study
@@ -39,7 +40,12 @@ class Archive:
 @pytest.fixture
 def an_archive(a_desk: Desk, tmp_path: Path) -> Iterator[Archive]:
     app = create_app(
-        a_desk.settings, StowService(a_desk.inbox).store, a_desk.engine, {}, a_desk.inbox.blobs
+        a_desk.settings,
+        StowService(a_desk.inbox).store,
+        a_desk.engine,
+        {},
+        a_desk.inbox.blobs,
+        Trail("web"),
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run, daemon=True)

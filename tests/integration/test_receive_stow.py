@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import insert
 
 from node.audit.tables import Delivery, FindingRow, Job, Report
+from node.audit.trail import Trail
 from node.database import utc_now
 from node.errors import ConfigurationError
 from node.receive.parser import HeaderParser
@@ -60,7 +61,12 @@ def served(desk: Desk) -> Iterator[Site]:
     """The application of a desk, on a free port until the block ends."""
     checks = standard_checks(desk.settings, desk.engine, desk.blobs)
     app = create_app(
-        desk.settings, StowService(desk.inbox).store, desk.engine, checks, desk.inbox.blobs
+        desk.settings,
+        StowService(desk.inbox).store,
+        desk.engine,
+        checks,
+        desk.inbox.blobs,
+        Trail("web"),
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
@@ -268,4 +274,6 @@ def test_listening_beyond_this_machine_is_refused(
     web = desk.settings.web.model_copy(update={"host": host})
     settings = desk.settings.model_copy(update={"web": web})
     with pytest.raises(ConfigurationError, match="no authentication"):
-        create_app(settings, StowService(desk.inbox).store, desk.engine, {}, desk.inbox.blobs)
+        create_app(
+            settings, StowService(desk.inbox).store, desk.engine, {}, desk.inbox.blobs, Trail("web")
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ SCHEMA = etree.RelaxNG(etree.parse(ROOT / "tests" / "reference" / "audit_message
 TABLE = tomllib.loads((ROOT / "node" / "audit" / "atna_events.toml").read_text())
 LEDGERS = [name for name in TABLE if name not in {"source", "codes"}]
 ROWS = [(ledger, event) for ledger in LEDGERS for event in TABLE[ledger]]
+ALERTS = [(ledger, event) for ledger, event in ROWS if TABLE[ledger][event]["event"] == "110113"]
 
 
 def a_row(ledger: str, event: str, **detail: Any) -> dict[str, Any]:
@@ -53,6 +55,8 @@ def test_every_message_fits_the_structure_of_the_standard(ledger: str, event: st
         lambda root: root[0].set("EventOutcomeIndicator", "1"),
         lambda root: root[0].set("EventDateTime", "yesterday"),
         lambda root: root[0].remove(root[0].find("EventID")),
+        lambda root: root.append(root[0]),  # the order counts
+        lambda root: root.append(root.makeelement("Instance")),
     ],
 )
 def test_the_structure_is_strict_enough_to_fail(damage: Any) -> None:
@@ -72,7 +76,7 @@ def test_a_received_instance_is_a_transfer_from_a_named_peer_to_us() -> None:
     assert destination.find("RoleIDCode").get("csd-code") == "110152"
     study, patient = found.findall("ParticipantObjectIdentification")
     assert study.get("ParticipantObjectID") == "1.2.3"
-    assert study.find("SOPClass/Instance").get("UID") == "1.2.3.4"
+    assert study.find("ParticipantObjectDescription/SOPClass/Instance").get("UID") == "1.2.3.4"
     assert patient.get("ParticipantObjectID") == "P<1>&\ufffd"
 
 
@@ -81,6 +85,54 @@ def test_a_rejected_association_is_a_security_alert_that_names_the_caller() -> N
     found = said(row)
     assert (found.event.value, found.outcome, found.reason) == ("110113", "4", "who?")
     assert ("EVIL", "192.0.2.66") in [(one.user, one.address) for one in found.participants]
+
+
+@pytest.mark.parametrize(("ledger", "event"), ALERTS)
+def test_a_security_alert_says_in_words_what_it_is_about(ledger: str, event: str) -> None:
+    found = etree.fromstring(said(a_row(ledger, event, reason="why")).to_xml())
+    detail = found.find("ParticipantObjectIdentification/ParticipantObjectDetail")
+    assert detail.get("type") == "Alert Description"
+    assert base64.b64decode(detail.get("value")).decode().endswith(": why")
+    assert found.find("EventIdentification").get("EventActionCode") == "E"
+
+
+def test_who_was_refused_is_named_with_their_address_and_did_not_ask_for_the_report() -> None:
+    row = a_row("access", "refused", address="192.0.2.8", reason="vera may not do this")
+    row |= {"actor": "person:vera", "subject": "/outcomes"}
+    reporter, performer = said(row).participants
+    assert (reporter.user, reporter.requestor) == ("CRDL/web", True)
+    assert (performer.user, performer.requestor) == ("person:vera", False)
+    assert (performer.address, performer.address_type) == ("192.0.2.8", "2")
+    assert said(row).subjects[0].identity == "/outcomes"
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "kind", "outcome", "asked"),
+    [
+        ("login", "", "110122", "0", True),
+        ("login-failed", "wrong password", "110122", "4", True),
+        ("logout", "logged out", "110123", "0", True),
+        ("logout", "expired", "110123", "0", False),
+    ],
+)
+def test_a_login_names_the_person_and_where_they_are(
+    event: str, reason: str, kind: str, outcome: str, *, asked: bool
+) -> None:
+    row = a_row("access", event, address="192.0.2.8", **({"reason": reason} if reason else {}))
+    found = etree.fromstring(said(row | {"subject": "vera"}).to_xml())
+    head = found.find("EventIdentification")
+    assert head.find("EventID").get("csd-code") == "110114"
+    assert head.find("EventTypeCode").get("csd-code") == kind
+    assert head.get("EventOutcomeIndicator") == outcome
+    person, node = found.findall("ActiveParticipant")
+    assert person.get("UserID") == "vera"
+    assert (person.get("NetworkAccessPointID"), person.get("NetworkAccessPointTypeCode")) == (
+        "192.0.2.8",
+        "2",
+    )
+    assert person.get("UserIsRequestor") == str(asked).lower()
+    assert node.get("UserIsRequestor") == str(not asked).lower()
+    assert found.find("ParticipantObjectIdentification") is None
 
 
 def test_a_row_of_our_own_workflow_is_no_dicom_message() -> None:

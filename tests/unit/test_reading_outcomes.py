@@ -112,7 +112,8 @@ def test_no_text_breaks_the_listener(text: str) -> None:
 def a_listener() -> Iterator[tuple[int, list[OutcomeSaid]]]:
     taken: list[OutcomeSaid] = []
 
-    def take(said: Sequence[OutcomeSaid]) -> list[Kept]:
+    def take(said: Sequence[OutcomeSaid], actor: str) -> list[Kept]:
+        assert actor == "person:local"
         taken.extend(said)
         return [Kept("new", "", "") for _ in said]
 
@@ -190,7 +191,8 @@ def test_a_wrong_table_is_refused_by_its_first_wrong_line(text: str, why: str) -
 def test_http_takes_json_and_csv_and_nothing_else() -> None:
     taken: list[OutcomeSaid] = []
 
-    def take(said: Sequence[OutcomeSaid]) -> list[Kept]:
+    def take(said: Sequence[OutcomeSaid], actor: str) -> list[Kept]:
+        assert actor == "person:local"
         taken.extend(said)
         return [Kept("new", "c#1", "") for _ in said]
 

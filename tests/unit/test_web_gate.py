@@ -11,10 +11,11 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
 
 from node.web.auth.files import PublicFiles
-from node.web.auth.gate import Gate, rules
+from node.web.auth.gate import Gate
 from node.web.auth.headers import SecurityHeaders
 from node.web.auth.identity import Person, Role, Scope
 from node.web.auth.needs import PUBLIC, needs
+from node.web.auth.rules import rules
 
 PEOPLE: dict[str, Person | None] = {
     "nobody": None,

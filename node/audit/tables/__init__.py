@@ -3,6 +3,7 @@
 Every change of a work row writes its ledger row in the same transaction (`trail.record`).
 """
 
+from node.audit.tables.access import ApiToken, OidcLogin, UserAccount, WebSession
 from node.audit.tables.base import Base
 from node.audit.tables.bundles import Activation, ShadowFinding
 from node.audit.tables.intake import Assignment, Association, Instance, Study
@@ -10,6 +11,7 @@ from node.audit.tables.ledger import (
     LEDGERS,
     ChainLink,
     Ledger,
+    LedgerAccess,
     LedgerAssociation,
     LedgerCase,
     LedgerDelivery,
@@ -36,6 +38,7 @@ from node.audit.tables.work import Job, JobInstance, JobNeed
 __all__ = [
     "LEDGERS",
     "Activation",
+    "ApiToken",
     "Assignment",
     "Association",
     "Base",
@@ -53,6 +56,7 @@ __all__ = [
     "JobNeed",
     "Lease",
     "Ledger",
+    "LedgerAccess",
     "LedgerAssociation",
     "LedgerCase",
     "LedgerDelivery",
@@ -64,10 +68,13 @@ __all__ = [
     "LedgerSystem",
     "ModelUsage",
     "Notice",
+    "OidcLogin",
     "Outcome",
     "ReadingRow",
     "Report",
     "ShadowFinding",
     "Study",
+    "UserAccount",
+    "WebSession",
     "Withdrawal",
 ]

@@ -123,6 +123,12 @@ class LedgerDelivery(Ledger, Base):
     __tablename__ = "ledger_delivery"
 
 
+class LedgerAccess(Ledger, Base):
+    """Logins, refusals, changes of users and tokens. Subject: the user, token or route."""
+
+    __tablename__ = "ledger_access"
+
+
 LEDGERS: dict[str, type[Ledger]] = {
     "system": LedgerSystem,
     "association": LedgerAssociation,
@@ -133,4 +139,5 @@ LEDGERS: dict[str, type[Ledger]] = {
     "report": LedgerReport,
     "delivery": LedgerDelivery,
     "reading": LedgerReading,
+    "access": LedgerAccess,
 }

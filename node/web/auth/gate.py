@@ -6,82 +6,68 @@ that nobody unknown makes the node work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from node.errors import InputError
+from node.web.auth.credentials import same
+from node.web.auth.forms import CSRF_FIELD, CSRF_HEADER, body_of, fields, is_form, replayed
 from node.web.auth.identity import Person
-from node.web.auth.needs import Need
+from node.web.auth.limits import Limiter
+from node.web.auth.rules import Rule, rules
 
 Identify = Callable[[Request], Person | None]
 """Says who sent a request; may ask the database."""
+NoteRefusal = Callable[[Person | None, Request, str, int, str], None]
+"""Keeps the record of a refusal: who, request, route, status, reason; may write to the database."""
 LOGIN: Final = "/login"
 _SAFE: Final = {"GET", "HEAD", "OPTIONS"}
+_UNKNOWN_PER_MINUTE: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A route as the gate sees it; `need` is None where it declares none.
+class Refusal:
+    """Why a request is not let in, as it is answered."""
 
-    `methods` is empty for a mounted application, which takes any.
-    """
-
-    path: str
-    methods: frozenset[str]
-    need: Need | None
-    pattern: Any
-
-    def covers(self, path: str, method: str) -> bool:
-        """Say whether a request is for this route."""
-        return (not self.methods or method in self.methods) and bool(self.pattern.match(path))
-
-
-def rules(app: FastAPI) -> tuple[Rule, ...]:
-    """Return the rules of every route of an application, in the order in which it matches."""
-    return tuple(
-        Rule(
-            str(context.path),
-            frozenset(context.methods or ()),
-            _need(context),
-            context.path_regex,
-        )
-        for context in iter_route_contexts(app.router.routes)
-    )
-
-
-def _need(context: Any) -> Need | None:  # noqa: ANN401 - a route of any kind
-    declared = getattr(getattr(context, "app", None), "need", None)  # a mounted application's
-    dependant = getattr(context, "dependant", None)
-    found = {declared} if isinstance(declared, Need) else set()
-    if dependant is not None:
-        found.update(_needs_below(dependant))
-    # Two different needs contradict each other: that is as good as none.
-    return found.pop() if len(found) == 1 else None
-
-
-def _needs_below(dependant: Dependant) -> Iterator[Need]:
-    for one in dependant.dependencies:
-        if isinstance(one.call, Need):
-            yield one.call
-        yield from _needs_below(one)
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Gate:
-    """ASGI middleware: recognises, then lets in or refuses."""
+    """ASGI middleware: recognises, then lets in or refuses.
 
-    def __init__(self, app: ASGIApp, application: FastAPI, identify: Identify) -> None:
+    Args:
+        app: What stands behind it.
+        application: Whose routes they are.
+        identify: Says who sent a request.
+        note: Keeps the record of refusals; None keeps none.
+        per_minute: Requests that one person or token may make; 0 sets no limit.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        application: FastAPI,
+        identify: Identify,
+        note: NoteRefusal | None = None,
+        per_minute: float = 0,
+    ) -> None:
         self._app = app
         self._application = application
         self._identify = identify
+        self._note = note
         self._rules: tuple[Rule, ...] | None = None
+        self._known = Limiter(per_minute, max(1.0, per_minute / 4))
+        unknown = min(per_minute, _UNKNOWN_PER_MINUTE)
+        self._unknown = Limiter(unknown, max(1.0, unknown / 2))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -90,27 +76,51 @@ class Gate:
                 await self._app(scope, receive, send)
             return  # the node has no websockets: a handshake ends here
         request = Request(scope, receive)
-        refusal = await self._refusal(request)
-        await (refusal or self._app)(scope, receive, send)
+        rule = self._rule(request)
+        if rule is None:  # there is nothing: the application says 404 or 405
+            await self._app(scope, receive, send)
+            return
+        person = await run_in_threadpool(self._identify, request)
+        request.state.person = person
+        refusal = self._refusal(rule, person, request)
+        if refusal is None and _needs_csrf(request, person):
+            refusal, receive = await _csrf(request, receive, person)
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        answer = _answer(refusal, request)
+        if self._note is not None and answer.status_code != 303:
+            noted = (person, request, rule.path, refusal.status, refusal.reason)
+            await run_in_threadpool(self._note, *noted)
+        await answer(scope, receive, send)
 
-    async def _refusal(self, request: Request) -> Response | None:
+    def _rule(self, request: Request) -> Rule | None:
         if self._rules is None:
             self._rules = rules(self._application)
         path, method = request.scope["path"], request.method
-        rule = next((rule for rule in self._rules if rule.covers(path, method)), None)
-        if rule is None:
-            return None  # there is nothing: the application says 404 or 405
+        return next((rule for rule in self._rules if rule.covers(path, method)), None)
+
+    def _refusal(self, rule: Rule, person: Person | None, request: Request) -> Refusal | None:
         if _foreign(request):
-            return _refused(403, "a page of another site may not ask this")
-        person = await run_in_threadpool(self._identify, request)
-        request.state.person = person
+            return Refusal(403, "a page of another site may not ask this")
         if rule.need is None:
-            return _refused(403, f"{rule.path} declares no need: nobody may reach it")
+            return Refusal(403, f"{rule.path} declares no need: nobody may reach it")
+        if not rule.files:
+            wait = self._wait_s(person, request)
+            if wait:
+                retry = (("Retry-After", f"{wait:.0f}" if wait > 1 else "1"),)
+                return Refusal(429, "too many requests; ask again later", retry)
         if rule.need.admits(person):
             return None
         if person is None:
-            return _unknown(request)
-        return _refused(403, f"{person.name} may not do this")
+            return Refusal(401, "log in, or send a token", (("WWW-Authenticate", "Bearer"),))
+        return Refusal(403, f"{person.name} may not do this")
+
+    def _wait_s(self, person: Person | None, request: Request) -> float:
+        if person is None:
+            return self._unknown.wait_s(request.client.host if request.client else "unknown")
+        # Nobody is known apart where nobody logs in: there is nothing to share out.
+        return 0.0 if person.via == "loopback" else self._known.wait_s(person.actor)
 
 
 def _foreign(request: Request) -> bool:
@@ -127,16 +137,34 @@ def _foreign(request: Request) -> bool:
     return bool(origin) and origin.partition("://")[2] != request.headers.get("host", "")
 
 
-def _unknown(request: Request) -> Response:
-    where = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    login = f"{LOGIN}?{urlencode({'next': where})}"
-    if "hx-request" in request.headers:  # the page that asked goes to the login as a whole
-        return Response(status_code=401, headers={"HX-Redirect": LOGIN})
-    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse(login, 303)
-    return _refused(401, "log in, or send a token", {"WWW-Authenticate": "Bearer"})
+def _needs_csrf(request: Request, person: Person | None) -> bool:
+    return person is not None and bool(person.csrf) and request.method not in _SAFE
 
 
-def _refused(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+async def _csrf(
+    request: Request, receive: Receive, person: Person | None
+) -> tuple[Refusal | None, Receive]:
+    """Compare the session's token with what the page sent, in a header or a field of its form."""
+    given = request.headers.get(CSRF_HEADER, "")
+    if not given and is_form(request):
+        try:
+            body = await body_of(request)
+            given = fields(body).get(CSRF_FIELD, "")
+        except InputError as error:
+            return Refusal(400, str(error)), receive
+        receive = replayed(body, receive)
+    if person is not None and same(given, person.csrf):
+        return None, receive
+    return Refusal(403, "the page is out of date; load it again"), receive
+
+
+def _answer(refusal: Refusal, request: Request) -> Response:
+    if refusal.status == 401:
+        where = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if "hx-request" in request.headers:  # the page that asked goes to the login as a whole
+            return Response(status_code=401, headers={"HX-Redirect": LOGIN})
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(f"{LOGIN}?{urlencode({'next': where})}", 303)
     # What was sent before the answer stays unread; a kept connection would take it for a request.
-    return JSONResponse({"error": reason}, status, {"Connection": "close", **(headers or {})})
+    headers = {"Connection": "close", **dict(refusal.headers)}
+    return JSONResponse({"error": refusal.reason}, refusal.status, headers)

@@ -61,7 +61,7 @@ class Person:
     @property
     def actor(self) -> str:
         """How the ledger calls them."""
-        return f"{'token' if self.via == 'token' else 'person'}:{self.name}"
+        return f"person:{'token/' if self.via == 'token' else ''}{self.name}"
 
     def may(self, role: Role) -> bool:
         """Say whether a page offers them what this role may do."""
