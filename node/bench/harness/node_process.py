@@ -199,15 +199,16 @@ def a_node(
     *,
     database_url: str = "",
     role: str = "all",
+    node: Mapping[str, Any] | None = None,
 ) -> Iterator[RunningNode]:
     """A node that is stopped at the end, whatever happened; see `write_config` and `start`."""
-    config = write_config(folder, destinations, extra, database_url=database_url)
-    node = start(config, role=role)
+    config = write_config(folder, destinations, extra, database_url=database_url, node=node)
+    running = start(config, role=role)
     try:
-        yield node
+        yield running
     finally:
-        if node.process.poll() is None:
-            node.stop()
+        if running.process.poll() is None:
+            running.stop()
 
 
 def _pairs(values: Mapping[str, Any]) -> list[str]:
