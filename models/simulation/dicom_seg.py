@@ -74,6 +74,25 @@ def reader_segmentation(
     return seg
 
 
+def grey_segmentation(case: SimulatedCase, reading: Reading, grey: Dataset) -> Dataset:
+    """One reader's SEG over the grey still alone: one segment, one frame."""
+    return hd.seg.Segmentation(
+        source_images=[grey],
+        pixel_array=reading.mask[None, :, :, None].astype(np.uint8),
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_segment(case, 1, "Tumour on B-mode")],
+        series_instance_uid=uid_of(case, "grey only", "series"),
+        series_number=100 + reading.reader,
+        sop_instance_uid=uid_of(case, "grey only"),
+        instance_number=1,
+        manufacturer=vendors()[case.vendor].manufacturer,
+        manufacturer_model_name="Simulated reading station",
+        software_versions=SOFTWARE,
+        device_serial_number=str(reading.reader),
+        content_label=f"READER{reading.reader}",
+    )
+
+
 def _derive_second_frame(seg: Dataset, colour: Dataset) -> None:
     """Say that the second frame was drawn on the colour image.
 

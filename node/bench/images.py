@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -20,6 +19,7 @@ from pydicom.uid import (
 ROWS: Final = 640
 COLUMNS: Final = 800
 _STUDY, _SERIES, _INSTANCE = (f"2.25.{digit * 20}" for digit in "123")
+TRANSFER_SYNTAX: Final = str(ExplicitVRLittleEndian)
 _SEED = 4242
 _IMAGES_PER_STUDY = 20
 _REGION = {
@@ -35,6 +35,21 @@ _REGION = {
     "PhysicalDeltaX": 0.005,
     "PhysicalDeltaY": 0.005,
 }
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A data set as it goes over the network.
+
+    Attributes:
+        data_set: Its bytes in its transfer syntax.
+        head_bytes: How many bytes from its start hold every UID.
+    """
+
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    data_set: bytes
+    head_bytes: int
 
 
 @dataclass(frozen=True)
@@ -56,8 +71,8 @@ class Image:
         return UltrasoundImageStorage if still else UltrasoundMultiFrameImageStorage
 
     @cached_property
-    def data_set(self) -> bytes:
-        """The data set as it goes over the network, with placeholders for its UIDs."""
+    def encoded(self) -> Encoded:
+        """The image as it is sent, with placeholders for its UIDs."""
         dataset = Dataset()
         dataset.SpecificCharacterSet = "ISO_IR 192"
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "ABDOMINAL", "0001"]
@@ -90,12 +105,9 @@ class Image:
         buffer = DicomBytesIO()
         buffer.is_implicit_VR, buffer.is_little_endian = False, True
         write_dataset(buffer, dataset)
-        return buffer.getvalue()
-
-    @cached_property
-    def head_bytes(self) -> int:
-        """How many bytes come before the pixel data's value: all UIDs are in them."""
-        return len(self.data_set) - self.frames * ROWS * COLUMNS
+        data_set = buffer.getvalue()
+        head = len(data_set) - self.frames * ROWS * COLUMNS
+        return Encoded(self.sop_class_uid, TRANSFER_SYNTAX, data_set, head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,31 +128,14 @@ class Identity:
             f"2.25.3{run:09d}{number:010d}",
         )
 
-    def put_into(self, head: bytes) -> bytes:
-        """Return the start of a data set with these UIDs in place of the placeholders."""
-        for placeholder, uid in (
-            (_STUDY, self.study),
-            (_SERIES, self.series),
-            (_INSTANCE, self.instance),
-        ):
-            head = head.replace(placeholder.encode(), uid.encode())
-        return head
+    @property
+    def renaming(self) -> dict[bytes, bytes]:
+        """What takes the place of the placeholders."""
+        named = ((_STUDY, self.study), (_SERIES, self.series), (_INSTANCE, self.instance))
+        return {old.encode(): new.encode() for old, new in named}
 
 
 #: 0.51 MB, a still as most machines store it.
 STILL: Final = Image("0.5 MB still", 1)
 #: 60.4 MB, four seconds of a clip.
 CLIP: Final = Image("60 MB clip", 118)
-TRANSFER_SYNTAX: Final = str(ExplicitVRLittleEndian)
-
-
-def as_file(image: Image, identity: Identity) -> bytes:
-    """Return a Part 10 file of an image, for peers that read files."""
-    from pydicom import dcmread  # noqa: PLC0415 - for the few that want a file
-
-    encoded = identity.put_into(image.data_set[: image.head_bytes])
-    dataset = dcmread(BytesIO(encoded + image.data_set[image.head_bytes :]), force=True)
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()

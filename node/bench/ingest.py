@@ -155,7 +155,7 @@ def summarise(results: Sequence[Measured]) -> list[dict[str, Any]]:
                     "associations": load.associations,
                     "receiver": name,
                     "images_per_s": round(speed, 2),
-                    "mb_per_s": round(speed * len(load.image.data_set) / 1e6, 1),
+                    "mb_per_s": round(speed * len(load.image.encoded.data_set) / 1e6, 1),
                     "times_orthanc": round(statistics.median(ratios), 2) if ratios else None,
                     "cpu_ms_per_image": round(1000 * cpu, 1),
                     "largest_process_mib": round(max(one.largest_mib for one in mine)),

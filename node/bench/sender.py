@@ -10,84 +10,88 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from node.bench.harness.programs import HarnessError
-from node.bench.images import TRANSFER_SYNTAX, Identity, Image
+from node.bench.images import Encoded, Identity, Image
 
 _APPLICATION_CONTEXT = b"1.2.840.10008.3.1.1.1"  # PS3.7 section A.2.1
 _IMPLEMENTATION = b"2.25.4242"
-_CONTEXT_ID = 1
 _MAXIMUM_PDU = 128 << 10
 _TIMEOUT_S: Final = 300.0
-_NO_DATA_SET = 0x0101
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One image that was sent.
-
-    Attributes:
-        status: Of the C-STORE response (PS3.4 section B.2.3).
-        seconds: From the first byte of the request to the response.
-    """
-
-    identity: Identity
-    status: int
-    seconds: float
 
 
 class LeanSender:
-    """One association for one kind of image."""
+    """One association; a presentation context for each pair of SOP class and transfer syntax."""
 
-    def __init__(self, address: tuple[str, int], called_ae: str, image: Image) -> None:
-        self._image = image
+    def __init__(
+        self, address: tuple[str, int], called_ae: str, kinds: Sequence[tuple[str, str]]
+    ) -> None:
+        self._contexts = {kind: 2 * index + 1 for index, kind in enumerate(dict.fromkeys(kinds))}
+        self._message = 0
+        self._prepared: dict[int, bytes] = {}
         self._socket = socket.create_connection(address, _TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._message = 0
         with ExitStack() as failing:
             failing.callback(self._socket.close)
-            fragment = self._negotiate(called_ae) - 6  # the PDV's own header
+            self._fragment = self._negotiate(called_ae) - 6  # the PDV's own header
             failing.pop_all()
-        # The first fragment carries every UID and is made anew for each image.
-        self._first = image.data_set[:fragment]
-        self._rest = b"".join(
-            _pdv(image.data_set[at : at + fragment], last=at + fragment >= len(image.data_set))
-            for at in range(fragment, len(image.data_set), fragment)
-        )
 
-    def _negotiate(self, called_ae: str) -> int:
-        """Open the association; return how long its PDUs may be."""
-        self._socket.sendall(_associate_rq(called_ae, self._image.sop_class_uid))
-        kind, body = self._pdu()
-        if kind != 2 or _accepted(body) != 0:
-            raise HarnessError(f"{called_ae} did not accept the association or its context")
-        longest = min(_peer_maximum(body) or _MAXIMUM_PDU, _MAXIMUM_PDU)
-        if self._image.head_bytes > longest - 6:
-            raise HarnessError(f"{called_ae} takes PDUs that are too small to measure with")
-        return longest
+    def send(self, image: Encoded, instance: str, renaming: Mapping[bytes, bytes]) -> int:
+        """Send one image under other UIDs and wait for its answer.
 
-    def send(self, identity: Identity) -> Answered:
-        """Send one image and wait for its answer.
+        Args:
+            image: What to send.
+            instance: Its SOP Instance UID after the renaming.
+            renaming: UIDs in the data set, and others just as long.
+
+        Returns:
+            The status of the response (PS3.4 section B.2.3).
 
         Raises:
             HarnessError: If the peer ends the association.
             OSError: If the connection breaks.
         """
         self._message = self._message % 65_535 + 1
-        head = self._image.head_bytes
-        first = identity.put_into(self._first[:head]) + self._first[head:]
-        start = time.perf_counter()
-        command = _command(self._image.sop_class_uid, identity.instance, self._message)
-        self._socket.sendall(command + _pdv(first, last=not self._rest))
-        self._socket.sendall(self._rest)
+        context = self._contexts[image.sop_class_uid, image.transfer_syntax_uid]
+        rest_from, rest = self._rest(image, context)
+        head = image.data_set[: image.head_bytes]
+        for old, new in renaming.items():
+            head = head.replace(old, new)
+        first = head + image.data_set[image.head_bytes : rest_from]
+        command = _command(context, image.sop_class_uid, instance, self._message)
+        fragments = self._fragments(context, first, last=not rest)
+        self._socket.sendall(command + fragments)
+        self._socket.sendall(rest)
         kind, body = self._pdu()
         if kind != 4:
             raise HarnessError(f"the receiver answered with PDU type {kind}")
-        return Answered(identity, _status(body[6:]), time.perf_counter() - start)
+        return _status(body[6:])
+
+    def _rest(self, image: Encoded, context: int) -> tuple[int, bytes]:
+        """Return where the part that never changes begins, and that part in fragments."""
+        whole = -(-image.head_bytes // self._fragment) * self._fragment
+        if id(image) not in self._prepared:
+            self._prepared[id(image)] = self._fragments(context, image.data_set[whole:], last=True)
+        return whole, self._prepared[id(image)]
+
+    def _fragments(self, context: int, data: bytes, *, last: bool) -> bytes:
+        size = self._fragment
+        return b"".join(
+            _pdv(context, data[at : at + size], last=last and at + size >= len(data))
+            for at in range(0, len(data), size)
+        )
+
+    def _negotiate(self, called_ae: str) -> int:
+        """Open the association; return how long its PDUs may be."""
+        self._socket.sendall(_associate_rq(called_ae, self._contexts))
+        kind, body = self._pdu()
+        if kind != 2 or any(_results(body)):
+            raise HarnessError(f"{called_ae} did not accept the association or a context")
+        return min(_peer_maximum(body) or _MAXIMUM_PDU, _MAXIMUM_PDU)
 
     def release(self) -> None:
         """End the association in order (PS3.8 section 9.3.6)."""
@@ -132,7 +136,7 @@ class Burst:
     associations: int
     images: int
     run: int
-    answered: list[Answered] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def send(self) -> float:
@@ -148,24 +152,33 @@ class Burst:
         threads = [threading.Thread(target=self._one, args=(ready, share)) for share in shares]
         for thread in threads:
             thread.start()
-        ready.wait()
+        try:
+            ready.wait()
+        except threading.BrokenBarrierError:
+            self.failures.append("an association did not open")
         start = time.perf_counter()
         for thread in threads:
             thread.join()
         elapsed = time.perf_counter() - start
-        refused = [f"{answer.status:04X}" for answer in self.answered if answer.status]
-        if self.failures or refused or len(self.answered) != self.images:
-            raise HarnessError(f"{self.called_ae} did not store: {self.failures or refused}")
+        if self.failures or len(self.stored) != self.images:
+            raise HarnessError(f"{self.called_ae} did not store: {self.failures[:3]}")
         return elapsed
 
     def _one(self, ready: threading.Barrier, share: Sequence[int]) -> None:
+        image = self.image.encoded
+        kind = (image.sop_class_uid, image.transfer_syntax_uid)
         try:
-            with LeanSender(self.address, self.called_ae, self.image) as sender:
+            with LeanSender(self.address, self.called_ae, [kind]) as sender:
                 ready.wait()
                 for number in share:
-                    self.answered.append(sender.send(Identity.of(self.run, number)))
+                    identity = Identity.of(self.run, number)
+                    status = sender.send(image, identity.instance, identity.renaming)
+                    if status:
+                        self.failures.append(f"status {status:04X}")
+                        return
+                    self.stored.append(identity.instance)
         except (HarnessError, OSError, threading.BrokenBarrierError) as error:
-            self.failures.append(str(error))
+            self.failures.append(str(error) or type(error).__name__)
             ready.abort()
 
 
@@ -173,42 +186,45 @@ def _item(kind: int, body: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(body)) + body
 
 
-def _associate_rq(called_ae: str, sop_class_uid: str) -> bytes:
-    """Return an A-ASSOCIATE-RQ with one presentation context (PS3.8 section 9.3.2)."""
-    context = struct.pack(">Bxxx", _CONTEXT_ID)
-    context += _item(0x30, sop_class_uid.encode()) + _item(0x40, TRANSFER_SYNTAX.encode())
+def _associate_rq(called_ae: str, contexts: Mapping[tuple[str, str], int]) -> bytes:
+    """Return an A-ASSOCIATE-RQ (PS3.8 section 9.3.2)."""
+    items = _item(0x10, _APPLICATION_CONTEXT)
+    for (sop_class_uid, transfer_syntax_uid), number in contexts.items():
+        syntaxes = _item(0x30, sop_class_uid.encode()) + _item(0x40, transfer_syntax_uid.encode())
+        items += _item(0x20, struct.pack(">Bxxx", number) + syntaxes)
     user = _item(0x51, struct.pack(">L", _MAXIMUM_PDU)) + _item(0x52, _IMPLEMENTATION)
-    items = _item(0x10, _APPLICATION_CONTEXT) + _item(0x20, context) + _item(0x50, user)
+    items += _item(0x50, user)
     body = struct.pack(">Hxx16s16s32x", 1, called_ae.encode().ljust(16), b"BENCH".ljust(16))
     return struct.pack(">BxL", 1, len(body + items)) + body + items
 
 
-def _items(body: bytes) -> dict[int, bytes]:
-    found, at = {}, 0
+def _items(body: bytes) -> list[tuple[int, bytes]]:
+    found, at = [], 0
     while at + 4 <= len(body):
         kind, length = struct.unpack_from(">BxH", body, at)
-        found[kind] = body[at + 4 : at + 4 + length]
+        found.append((kind, body[at + 4 : at + 4 + length]))
         at += 4 + length
     return found
 
 
-def _accepted(body: bytes) -> int:
-    """Return the result of the one context of an A-ASSOCIATE-AC: 0 is acceptance."""
-    return _items(body[68:])[0x21][2]
+def _results(body: bytes) -> list[int]:
+    """Return the results of the contexts of an A-ASSOCIATE-AC: 0 is acceptance."""
+    return [value[2] for kind, value in _items(body[68:]) if kind == 0x21]
 
 
 def _peer_maximum(body: bytes) -> int:
     """Return the longest PDU that the peer takes (PS3.8 section D.1), 0 for any."""
-    return int.from_bytes(_items(_items(body[68:])[0x50])[0x51])
+    user = dict(_items(body[68:]))[0x50]
+    return int.from_bytes(dict(_items(user))[0x51])
 
 
-def _pdv(data: bytes, *, last: bool, command: bool = False) -> bytes:
+def _pdv(context: int, data: bytes, *, last: bool, command: bool = False) -> bytes:
     """Return a P-DATA-TF with one fragment (PS3.8 sections 9.3.5 and E.2)."""
-    header = struct.pack(">LBB", len(data) + 2, _CONTEXT_ID, last << 1 | command)
+    header = struct.pack(">LBB", len(data) + 2, context, last << 1 | command)
     return struct.pack(">BxL", 4, len(data) + 6) + header + data
 
 
-def _command(sop_class_uid: str, sop_instance_uid: str, message: int) -> bytes:
+def _command(context: int, sop_class_uid: str, sop_instance_uid: str, message: int) -> bytes:
     """Return the P-DATA-TF of a C-STORE-RQ (PS3.7 section 9.3.1.1)."""
 
     def element(number: int, value: bytes) -> bytes:
@@ -218,7 +234,7 @@ def _command(sop_class_uid: str, sop_instance_uid: str, message: int) -> bytes:
     body = element(0x0002, sop_class_uid.encode()) + element(0x0100, struct.pack("<H", 1))
     body += element(0x0110, struct.pack("<H", message)) + element(0x0700, struct.pack("<H", 0))
     body += element(0x0800, struct.pack("<H", 1)) + element(0x1000, sop_instance_uid.encode())
-    return _pdv(element(0, struct.pack("<L", len(body))) + body, last=True, command=True)
+    return _pdv(context, element(0, struct.pack("<L", len(body))) + body, last=True, command=True)
 
 
 def _status(command: bytes) -> int:

@@ -11,9 +11,11 @@ from typing import Annotated
 
 import typer
 
+from node.cli import bench_load
 from node.cli.output import JsonOption, print_json, print_rows
 
 app = typer.Typer(help="Measure this machine. Ratios of one run count, not single times.")
+app.add_typer(bench_load.app)  # no name: its commands are these
 
 
 @app.command()
