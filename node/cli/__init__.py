@@ -22,6 +22,7 @@ from node.cli import (
     models,
     outcomes,
     reports,
+    rules,
     send,
     serve,
     simulate,
@@ -49,6 +50,7 @@ app.command("simulate")(simulate.simulate)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(cases.app, name="cases")
 app.add_typer(reports.app, name="reports")
+app.add_typer(rules.app, name="rules")
 app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(audit.app, name="audit")
 app.add_typer(models.app, name="models")

@@ -15,7 +15,7 @@ from node.config.record import (
 from node.config.reporting import Companion, DestinationSettings, ReadingSettings, ReportSettings
 from node.config.section import is_loopback
 from node.config.settings import Settings, load_settings
-from node.config.sources import SourceSettings
+from node.config.workflow import RulesSettings, SourceSettings
 
 __all__ = [
     "AuditSettings",
@@ -33,6 +33,7 @@ __all__ = [
     "ReadingSettings",
     "ReportSettings",
     "RetentionSettings",
+    "RulesSettings",
     "Settings",
     "SourceSettings",
     "SyslogSettings",

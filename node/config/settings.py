@@ -26,7 +26,7 @@ from node.config.record import (
     SyslogSettings,
 )
 from node.config.reporting import DestinationSettings, ReadingSettings, ReportSettings
-from node.config.sources import SourceSettings
+from node.config.workflow import RulesSettings, SourceSettings
 from node.errors import ConfigurationError
 
 
@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     reading: ReadingSettings = ReadingSettings()
     destination: tuple[DestinationSettings, ...] = ()
     source: tuple[SourceSettings, ...] = ()
+    rules: RulesSettings = RulesSettings()
 
     @model_validator(mode="after")
     def _destinations_and_sources_have_different_names(self) -> Self:

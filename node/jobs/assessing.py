@@ -22,7 +22,7 @@ from node.blobs import Blob, BlobStore
 from node.boundaries import passing
 from node.case import Case, CaseResult, InstanceHeader
 from node.database import utc_now
-from node.jobs import dispatching, shadowing, states, superseding, usage
+from node.jobs import dispatching, routing, shadowing, states, superseding, usage
 from node.jobs.asking import with_earlier
 from node.jobs.dispatching import delivery
 from node.jobs.engine import Enqueuer
@@ -37,6 +37,7 @@ from node.jobs.stages import (
     ReportObject,
     Stages,
     StoredInstance,
+    Wish,
 )
 
 _MAX_RESUMED = 5  # a study that exhausts the memory must not stop all others for ever
@@ -97,6 +98,7 @@ class Assessor:
                 predecessor=superseding.predecessor(connection, job),
                 when=job.created_at,
                 priors=priors_of(connection, job),
+                bundle=job.bundle,
             )
 
     def _may_resume(self, connection: Connection, job: Row[Any]) -> bool:
@@ -150,7 +152,9 @@ class Assessor:
                 states.change(connection, self.trail, job, "dead", reason)
                 return
             states.change(connection, self.trail, job, "queued", reason)
-            self.enqueuer.enqueue(connection, assessment(job_id, run, attempt + 1, delay))
+            self.enqueuer.enqueue(
+                connection, assessment(job_id, run, job.priority, attempt + 1, delay)
+            )
 
     def _finish(self, job_id: int, run: int, made: Assessment, blobs: Sequence[Blob]) -> None:
         with self.database.begin() as connection:
@@ -244,6 +248,7 @@ class Assessor:
     ) -> bool:
         """Put the report on its way to whoever wants it; tell whether anybody does."""
         wishes = [w for w in self.stages.destinations if w.refusals or not refused]
+        wishes = self._route(connection, job, wishes)
         superseding.supersede(self, connection, job, wishes)
         if not wishes:
             return False
@@ -253,3 +258,16 @@ class Assessor:
             dispatching.put(connection, job.id, wish.name, wanted)
             self.enqueuer.enqueue(connection, delivery(job.id, job.run, wish.name))
         return True
+
+    def _route(self, connection: Connection, job: Row[Any], wishes: list[Wish]) -> list[Wish]:
+        """Return what the rules leave of the wishes, now that the findings are known."""
+        cases = [Case.from_json(case) for case in job.cases["cases"]]
+        query = select(FindingRow.finding).where(FindingRow.job_id == job.id)
+        findings = connection.scalars(query.order_by(FindingRow.id)).all()
+        facts = routing.stored_facts(connection, job.seg_uid, cases)
+        route = self.stages.route(routing.with_results(facts, findings))
+        if route.rule:
+            lists = {"destinations": route.destinations, "companions": route.companions}
+            decided = {name: list(told) for name, told in lists.items() if told is not None}
+            routing.note(connection, self.trail, job, route, decided)
+        return routing.routed(wishes, route)

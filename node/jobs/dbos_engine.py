@@ -89,6 +89,8 @@ class DbosEnqueuer:
         }
         if task.delay_s > 0:
             options["delay_seconds"] = task.delay_s
+        if task.rank > 0:
+            options["priority"] = task.rank
         self._client.enqueue_in_transaction(connection, options, list(task.arguments))
 
     def begun(self) -> list[BegunTask]:

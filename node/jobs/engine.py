@@ -24,12 +24,14 @@ class Task:
         key: Unique name; a second task of the same key is dropped.
         arguments: Plain values for the handler of the queue.
         delay_s: Do not run before this many seconds have passed.
+        rank: Of two waiting tasks of a queue the smaller one runs first.
     """
 
     queue: Queue
     key: str
     arguments: tuple[str | int, ...]
     delay_s: float = 0.0
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)

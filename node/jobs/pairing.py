@@ -17,10 +17,11 @@ from node.blobs import BlobStore
 from node.boundaries import passing
 from node.case import Case, FrameReference, InstanceHeader, Pairing
 from node.database import lock, read_only, utc_now
-from node.jobs import reading, states
+from node.jobs import reading, routing, states
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.fetching import fetching
 from node.jobs.needs import expired, need
+from node.jobs.priority import ROUTINE, rank
 from node.jobs.stages import PairingQuestion, Stages
 from node.jobs.verified import keep_verdicts
 
@@ -145,7 +146,24 @@ class Pairer:
     def _queue(self, connection: Connection, job: Row[Any], cases: Sequence[Case]) -> None:
         values = {"cases": [case.to_json() for case in cases]}
         need(connection, job.id, set().union(*(case.instances() for case in cases)))
-        states.change(connection, self.trail, job, "queued", cases=values)
+        route = self.stages.route(routing.stored_facts(connection, job.seg_uid, cases))
+        if route.rule:
+            decided = {"skip": route.skip, "bundle": route.bundle, "priority": route.priority}
+            routing.note(connection, self.trail, job, route, decided)
+        if route.skip:
+            reason = f"rule {route.rule}: {route.skip}"
+            states.change(connection, self.trail, job, "refused", reason, cases=values)
+            return
+        priority = route.priority or ROUTINE
+        states.change(
+            connection,
+            self.trail,
+            job,
+            "queued",
+            cases=values,
+            priority=priority,
+            bundle=route.bundle,
+        )
         for case in cases:
             self.trail.record(
                 connection,
@@ -157,7 +175,7 @@ class Pairer:
                 patient=job.patient_id,
             )
             reading.applied(connection, self.trail, job, case)
-        self.enqueuer.enqueue(connection, assessment(job.id, job.run))
+        self.enqueuer.enqueue(connection, assessment(job.id, job.run, priority))
 
     def _assess_again(self, connection: Connection, seg_uid: str) -> float:
         """A Doppler mask or a reading came late: a new generation of the SEG that it belongs to.
@@ -180,10 +198,12 @@ class Pairer:
         return pairing.wait_s
 
 
-def assessment(job_id: int, run: int, attempt: int = 0, delay_s: float = 0.0) -> Task:
+def assessment(
+    job_id: int, run: int, priority: str, attempt: int = 0, delay_s: float = 0.0
+) -> Task:
     """Return the task that assesses a job; `run` counts a person's retries."""
     key = f"assess:{job_id}:{run}:{attempt}"
-    return Task("inference", key, (job_id, run, attempt), delay_s)
+    return Task("inference", key, (job_id, run, attempt), delay_s, rank(priority))
 
 
 def latest_job(connection: Connection, seg_uid: str) -> Row[Any] | None:

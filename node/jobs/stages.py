@@ -143,6 +143,47 @@ class FetchAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutingFacts:
+    """What routing rules look at: values by field name (node/route/fields.toml).
+
+    Attributes:
+        assessed: The results of an assessment are among them.
+    """
+
+    values: Mapping[str, tuple[str | float | bool, ...]]
+    assessed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What a rule decided; `rule` is "" where none fired.
+
+    Attributes:
+        because: The conditions that were met, in words.
+        skip: Why the case is not assessed; "" if it is.
+        bundle: Which bundle answers; "" is the one that serves.
+        priority: "" is routine.
+        destinations: Who gets the report; None is everybody.
+        companions: What goes with it; None is what each destination wants.
+        rules_sha256: Of the file of rules.
+    """
+
+    rule: str = ""
+    because: tuple[str, ...] = ()
+    skip: str = ""
+    bundle: str = ""
+    priority: str = ""
+    destinations: tuple[str, ...] | None = None
+    companions: tuple[str, ...] | None = None
+    rules_sha256: str = ""
+
+
+def _no_rules(facts: RoutingFacts) -> Routing:
+    del facts
+    return Routing()
+
+
+@dataclass(frozen=True, slots=True)
 class AssessmentRequest:
     """One SEG instance and generation to assess and report.
 
@@ -152,6 +193,7 @@ class AssessmentRequest:
         when: The content date and time of the report.
         priors: Earlier reports of the patient, newest first; whether a report tells of them is
             configured.
+        bundle: Which bundle answers; "" is the one that serves.
     """
 
     installation_uid: str
@@ -162,6 +204,7 @@ class AssessmentRequest:
     predecessor: Predecessor | None
     when: datetime
     priors: tuple[Prior, ...] = ()
+    bundle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +336,7 @@ class Stages:
         fetch_after_s: Seconds until the sources are asked for what a case misses; None: there
             is no source.
         fetch: Asks them; only in the role that does.
+        route: What the rules decide before an assessment, and after it.
     """
 
     pair: Callable[[PairingQuestion], Pairing]
@@ -305,3 +349,4 @@ class Stages:
     earlier: Callable[[EarlierQuestion], EarlierAnswer] | None = None
     fetch_after_s: float | None = None
     fetch: Callable[[FetchQuestion], Sequence[FetchAnswer]] | None = None
+    route: Callable[[RoutingFacts], Routing] = _no_rules

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Role = Literal["serving", "shadow"]
 ROLES: tuple[Role, ...] = ("serving", "shadow")
+_MOST_ROUTED = 4  # bundles of routing rules that are kept warm, beside those that serve and shadow
 _log = logging.getLogger(__name__)
 
 
@@ -121,6 +122,7 @@ class Lectern:
     database: Engine
     settings: ModelSettings
     _warm: dict[Role, tuple[Choice, Pipeline]] = field(default_factory=dict)
+    _routed: dict[str, Pipeline] = field(default_factory=dict)
 
     def warm_up(self) -> None:
         """Load what is chosen, so that the first case does not wait.
@@ -141,13 +143,18 @@ class Lectern:
                     raise
                 _log.error("no %s bundle: %s", role, error)
 
-    def serving(self) -> Pipeline:
+    def serving(self, bundle: str = "") -> Pipeline:
         """Return the pipeline that answers now.
+
+        Args:
+            bundle: The one that a routing rule names, whatever is activated; "" is none.
 
         Raises:
             ActivationError: The activated bundle is not the one that was activated.
             ModelsError: The bundle does not hold what it should.
         """
+        if bundle:
+            return self._named(bundle)
         pipeline = self._current("serving")
         if pipeline is None:
             raise ActivationError("no bundle is configured: set [model] bundle")
@@ -161,6 +168,14 @@ class Lectern:
             ModelsError: As `serving`.
         """
         return self._current("shadow")
+
+    def _named(self, bundle: str) -> Pipeline:
+        if bundle not in self._routed:
+            while len(self._routed) >= _MOST_ROUTED:
+                self._routed.pop(next(iter(self._routed)))  # the one loaded first
+            self._routed[bundle] = load(Choice(bundle), self.settings)
+            self._routed[bundle].warm_up()
+        return self._routed[bundle]
 
     def _current(self, role: Role) -> Pipeline | None:
         with read_only(self.database) as connection:

@@ -44,6 +44,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         ("database", _database),
         ("web", _web),
         ("retention", _retention),
+        ("rules", _rules),
         ("destinations", _destinations),
         ("model", _model),
     )
@@ -164,6 +165,16 @@ def _retention(settings: Settings) -> Iterator[Check]:
         f"{due.instances} instances ({due.size // (1 << 20)} MiB) that no case has used for "
         f"{days.unreferenced_days} days",
     )
+
+
+def _rules(settings: Settings) -> Iterator[Check]:
+    from node.service.routing import check_bundles, rulebook  # noqa: PLC0415 - bundles on demand
+
+    if settings.rules.file is None:
+        return
+    book = rulebook(settings)
+    check_bundles(book, settings.rules.file)
+    yield Check("rules", "ok", f"{len(book.rules)} routing rules in {settings.rules.file}")
 
 
 def _destinations(settings: Settings) -> Iterator[Check]:

@@ -31,6 +31,7 @@ from node.jobs.stages import (
     Wish,
 )
 from node.service.earlier import earlier_stage
+from node.service.routing import route_stage, rulebook
 
 if TYPE_CHECKING:  # the receiver, sender and web processes never import torch
     from node.service.activation import Lectern
@@ -109,7 +110,7 @@ def assessment_stage(
     wanted = report_settings(settings)
 
     def assess(request: AssessmentRequest) -> Assessment:
-        pipeline = lectern.serving()
+        pipeline = lectern.serving(request.bundle)
         measured = pipeline.assess_measured(request.cases, request.instances)
         results = tuple(one.result for one in measured)
         objects = make_report(request, results, pipeline, wanted)
@@ -178,8 +179,9 @@ def wishes(settings: Settings) -> tuple[Wish, ...]:
 
 
 def report_settings(settings: Settings) -> ReportSettings:
-    """Return the report's settings with every companion that any destination wants."""
+    """Return the report's settings with every companion that any destination or rule wants."""
     wanted = set(settings.report.companions).union(*(wish.kinds for wish in wishes(settings)))
+    wanted |= rulebook(settings).companions
     if not settings.destination:
         return settings.report
     union = tuple(kind for kind in get_args(Companion) if kind in wanted)
@@ -216,5 +218,6 @@ def compose(
         reject=rejection_stage(),
         destinations=wishes(settings),
         earlier=earlier_stage(settings),
+        route=route_stage(settings),
         fetch_after_s=settings.pairing.fetch_after_s if settings.source else None,
     )

@@ -109,6 +109,21 @@ def pair_files(instances: Mapping[str, StoredInstance], settings: Settings) -> t
     return pairing.cases
 
 
+def pair_one(
+    seg: StoredInstance, instances: Mapping[str, StoredInstance], settings: Settings
+) -> tuple[Case, ...]:
+    """Return the cases of one SEG among the instances.
+
+    Raises:
+        InputError: If it is not ready to be assessed.
+    """
+    segs = [one for one in instances.values() if one.header.sop_class_uid in SEGMENTATIONS]
+    pairing = pairing_stage(settings)(_question(seg, instances, segs, utc_now()))
+    if pairing.state != "ready":
+        raise InputError(f"SEG {seg.path} is not assessed: {pairing.reason}")
+    return pairing.cases
+
+
 def _question(
     seg: StoredInstance,
     instances: Mapping[str, StoredInstance],

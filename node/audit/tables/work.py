@@ -22,6 +22,9 @@ class Job(Base):
     `state`: waiting, queued, running, delivering, done, refused, held, dead. `expired_at`: since
     then the bytes of its report are gone, and it keeps no instance any more.
 
+    `priority` (stat, high, routine, low) and `bundle` ("" is the one that serves) are what routing
+    rules decided.
+
     `received_at` is when the SEG's first version came, `assessed_at` when its findings were stored,
     `proven_at` when every object of its report was first proven everywhere, `total_s` the seconds
     from the first to the last: a question over a million jobs must not join them together.
@@ -44,6 +47,8 @@ class Job(Base):
     patient_id: Mapped[str] = mapped_column(String(64), index=True)
     cases: Mapped[dict[str, Any]]
     run: Mapped[int] = mapped_column(default=0)
+    priority: Mapped[str] = mapped_column(String(8), default="routine", server_default="routine")
+    bundle: Mapped[str] = mapped_column(Text, default="", server_default="")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     expired_at: Mapped[datetime | None]

@@ -1,4 +1,4 @@
-"""Where images that a case still misses are asked for."""
+"""The edge of the workflow: where missing images are asked for, and rules about what goes where."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from node.config.section import Section
+from node.config.section import OptionalPath, Section
+
+
+class RulesSettings(Section):
+    """`[rules]`: `file` is a TOML file of routing rules; empty routes everything alike."""
+
+    file: OptionalPath = None
 
 
 class SourceSettings(Section):

@@ -1,0 +1,1 @@
+"""Routing rules: which sender, body part, description or lesion goes where. Pure decisions."""
