@@ -48,10 +48,13 @@ class Verification:
     Attributes:
         links: In the chain.
         rows: Chained rows that were compared.
-        unchained: Rows with a valid seal that no link holds yet.
+        unchained: Rows with a valid seal that no link holds yet; before the first link also those
+            from before there were seals.
         oldest_unchained_s: Age of the oldest of them, seconds; 0 without one.
         head: SHA-256 of the last link.
         faults: The first ones, in the order of the ledgers.
+        unsealed: Rows of either kind from before there were seals: the chain fixes them since the
+            upgrade, and nothing proves them before it.
     """
 
     links: int
@@ -60,6 +63,7 @@ class Verification:
     oldest_unchained_s: float
     head: str
     faults: tuple[Fault, ...]
+    unsealed: int = 0
 
     @property
     def intact(self) -> bool:
@@ -130,17 +134,19 @@ def verify(
     with read_only(database) as connection:
         links = _Links.read(connection, sealer, faults)
         faults += links.compare(heads, sealer)
-        rows = unchained = 0
+        rows = unchained = unsealed = 0
         oldest = ""
         for ledger in LEDGERS:
             seen = _compare(connection, ledger, links, sealer, faults, processes)
             rows += seen.rows
             unchained += seen.unchained
+            unsealed += seen.unsealed
             oldest = min(filter(None, (oldest, seen.oldest)), default="")
     age = 0.0
     if oldest:
         age = (utc_now() - datetime.strptime(oldest, TIME).replace(tzinfo=UTC)).total_seconds()
-    return Verification(links.count, rows, unchained, age, links.head, tuple(faults[:MOST_FAULTS]))
+    first = tuple(faults[:MOST_FAULTS])
+    return Verification(links.count, rows, unchained, age, links.head, first, unsealed)
 
 
 @dataclass
@@ -194,8 +200,12 @@ class _Links:
 
 @dataclass
 class _Seen:
+    """What one ledger held; `adoptable`: a row without a seal is still from before the seals."""
+
+    adoptable: bool
     rows: int = 0
     unchained: int = 0
+    unsealed: int = 0
     oldest: str = ""
 
 
@@ -215,7 +225,7 @@ def _compare(
     faults += [Fault("repeated", ledger, int(number), "in the chain") for number in twice]
     there = np.zeros(len(ids), dtype=bool)
     nonces: list[NDArray[np.uint64]] = []
-    seen = _Seen()
+    seen = _Seen(adoptable=links.count == 0)
     for found in digests(connection.engine, ledger, processes):
         place = np.minimum(np.searchsorted(ids, found.ids), max(len(ids) - 1, 0))
         chained = ids[place] == found.ids if len(ids) else np.zeros(len(found.ids), dtype=bool)
@@ -224,6 +234,7 @@ def _compare(
             altered = chained & (found.hashes != hashes[place])
             faults += [Fault("altered", ledger, int(number)) for number in found.ids[altered]]
         seen.rows += int(chained.sum())
+        seen.unsealed += len(found.ids) - len(found.nonces)
         loose = found.ids[~chained].tolist()
         for row in rows_numbered(connection, ledger, loose):
             _judge_unchained(row, ledger, sealer, seen, faults)
@@ -238,7 +249,9 @@ def _compare(
 def _judge_unchained(
     row: LedgerRow, ledger: str, sealer: Sealer, seen: _Seen, faults: list[Fault]
 ) -> None:
-    if not sealer.fits(row.seal, row.facts):
+    seen.adoptable = seen.adoptable and not row.seal
+    if not seen.adoptable and not sealer.fits(row.seal, row.facts):
+        seen.unsealed -= not row.seal
         faults.append(Fault("inserted", ledger, row.id, "no process of the node wrote it"))
         return
     seen.unchained += 1
