@@ -26,12 +26,13 @@ COLUMNS = ("id", "state", "patient", "seg", "generation", "updated_at", "reason"
 def desk(config: ConfigOption) -> Iterator[admin.Desk]:
     """A person's desk on the configured node."""
     from node.jobs.dbos_engine import DbosEnqueuer, migrate  # noqa: PLC0415 - slow to import
+    from node.service.executors import lanes  # noqa: PLC0415 - same
 
     settings = load_settings(config)
     database = open_engine(settings.database_url)
     schema.upgrade(database)
     migrate(database)
-    enqueuer = DbosEnqueuer(database)
+    enqueuer = DbosEnqueuer(database, lanes(settings))
     trail = Trail(f"person:{getpass.getuser()}", Sealer.from_file(settings.audit_key))
     try:
         yield admin.Desk(database, trail, enqueuer)

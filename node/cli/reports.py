@@ -57,9 +57,10 @@ def withdraw(
     """Withdraw a report: every archive that got it gets a rejection note."""
     from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415 - slow to import
     from node.service.compose import lay_foundation, rejection_stage  # noqa: PLC0415
+    from node.service.executors import lanes  # noqa: PLC0415 - same
 
     foundation = lay_foundation(load_settings(config), f"person:{getpass.getuser()}")
-    enqueuer = DbosEnqueuer(foundation.database)
+    enqueuer = DbosEnqueuer(foundation.database, lanes(foundation.settings))
     withdrawer = withdrawing.Withdrawer(
         foundation.database, foundation.trail, enqueuer, foundation.blobs, rejection_stage()
     )

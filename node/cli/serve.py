@@ -36,7 +36,8 @@ def serve(
         lay_foundation(settings, "supervisor").close()
         arguments = [] if config is None else ["--config", str(config)]
         listened = ("hl7",) if settings.reading.mllp_port else ()
-        status = Supervisor(arguments, (*ROLES, *listened)).run()
+        more = ("work",) * (settings.worker.processes - 1)
+        status = Supervisor(arguments, (*ROLES, *more, *listened)).run()
         lock.release()
         raise typer.Exit(status)
     from node.service import roles  # noqa: PLC0415 - each role imports only what it needs

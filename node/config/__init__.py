@@ -13,6 +13,7 @@ from node.config.record import (
     SyslogSettings,
 )
 from node.config.reporting import Companion, DestinationSettings, ReadingSettings, ReportSettings
+from node.config.scale import WorkerSettings
 from node.config.section import is_loopback
 from node.config.settings import Settings, load_settings
 from node.config.workflow import RulesSettings, SourceSettings
@@ -39,6 +40,7 @@ __all__ = [
     "SyslogSettings",
     "TlsSettings",
     "WebSettings",
+    "WorkerSettings",
     "is_loopback",
     "load_settings",
 ]

@@ -13,9 +13,12 @@ from node.config.section import OptionalPath, Section
 class NodeSettings(Section):
     """`[node]`: who we are on the DICOM network and where our files lie.
 
-    An empty `calling_ae_titles` admits any non-blank calling AE title.
+    An empty `calling_ae_titles` admits any non-blank calling AE title. `name` tells this process
+    from all others that share its database, and stays its own over restarts: what it had begun, it
+    then resumes at once. Without a name it is named for its machine and process number.
     """
 
+    name: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")
     ae_title: str = Field("CRDL", min_length=1, max_length=16)
     host: str = "127.0.0.1"
     port: int = Field(11112, ge=0, le=65535)

@@ -56,7 +56,8 @@ class DestinationSettings(Section):
 
     `companions` overrides `[report] companions` for this destination; `refusals` sends "not
     assessed" reports there; `reject_superseded` sends an IOCM rejection note for what a new
-    report supersedes.
+    report supersedes. At most `max_concurrent` deliveries go there at once, and at most
+    `max_per_minute` begin in a minute, over all processes together; 0 sets no limit.
     """
 
     name: str = Field(min_length=1)
@@ -69,6 +70,8 @@ class DestinationSettings(Section):
     companions: tuple[Companion, ...] | None = None
     refusals: bool = True
     reject_superseded: bool = False
+    max_concurrent: int = Field(0, ge=0)
+    max_per_minute: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _address_fits_the_protocol(self) -> Self:

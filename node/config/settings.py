@@ -26,6 +26,7 @@ from node.config.record import (
     SyslogSettings,
 )
 from node.config.reporting import DestinationSettings, ReadingSettings, ReportSettings
+from node.config.scale import WorkerSettings
 from node.config.workflow import RulesSettings, SourceSettings
 from node.errors import ConfigurationError
 
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     notify: NotifySettings = NotifySettings()
     web: WebSettings = WebSettings()
     oidc: OidcSettings = OidcSettings()
+    worker: WorkerSettings = WorkerSettings()
     model: ModelSettings = ModelSettings()
     intended_use: IntendedUseSettings = IntendedUseSettings()
     pairing: PairingSettings = PairingSettings()

@@ -98,7 +98,9 @@ class Committer:
                 task = delivery(job.id, job.run, destination, attempt)
                 # The attempt that asked may have put a task of that number into the queue.
                 key = f"{task.key}:{result.transaction_uid}"
-                self.enqueuer.enqueue(connection, Task(task.queue, key, task.arguments))
+                self.enqueuer.enqueue(
+                    connection, Task(task.queue, key, task.arguments, lane=task.lane)
+                )
             close_job(connection, self.trail, job)
 
     def _judge(

@@ -10,8 +10,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,12 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine, text
 
 from node.database import IDLE_TRANSACTION_S, lock_key
-from node.jobs.engine import QUEUES, BegunTask, Handler, Queue, Task
+from node.jobs.engine import QUEUES, BegunTask, Handler, Lane, Queue, Task
 
 APPLICATION_VERSION = "1"  # raised when the arguments of a task change their meaning
 _NAME = "crdl-node"
 _POLL_S = 0.05
+_MOST_COUNTED = 100_000
 _MIGRATION_POLL_S = 0.2
 _DATABASE_ATTEMPTS = 12  # the waits double from 0.5 s: a quarter of an hour
 _CLIENT_CONNECTIONS = 2  # enqueueing uses the caller's connection
@@ -73,18 +76,27 @@ def _client(engine: Engine) -> DBOSClient:
 
 
 class DbosEnqueuer:
-    """Puts tasks into the queues; enough for the receiver, the web and the commands."""
+    """Puts tasks into the queues; enough for the receiver, the web and the commands.
 
-    def __init__(self, engine: Engine) -> None:
+    Attributes:
+        version: Of what a task's arguments mean; only executors of the same version run it, so
+            that old and new processes work side by side while a node is upgraded.
+    """
+
+    version = APPLICATION_VERSION
+
+    def __init__(self, engine: Engine, lanes: Sequence[Lane] = ()) -> None:
         self._client = _client(engine)
+        self._lanes = {(lane.queue, lane.name): lane for lane in lanes}
 
     def enqueue(self, connection: Connection, task: Task) -> None:
         """Put a task into its queue, in the caller's transaction."""
+        lane = self._lanes.get((task.queue, task.lane))
         options: Any = {
             "workflow_name": task.queue,
-            "queue_name": task.queue,
+            "queue_name": task.queue if lane is None else lane.queue_name,
             "workflow_id": task.key,
-            "app_version": APPLICATION_VERSION,
+            "app_version": self.version,
             "application_name": _NAME,
         }
         if task.delay_s > 0:
@@ -96,7 +108,7 @@ class DbosEnqueuer:
     def begun(self) -> list[BegunTask]:
         """Return the tasks of our queues that executors have begun and not finished."""
         found = self._client.list_workflows(
-            status="PENDING", queue_name=list(QUEUES), load_input=False, load_output=False
+            status="PENDING", name=list(QUEUES), load_input=False, load_output=False
         )
         return [
             BegunTask(workflow.workflow_id, workflow.queue_name, workflow.executor_id)
@@ -107,6 +119,34 @@ class DbosEnqueuer:
     def resume(self, task: BegunTask) -> None:
         """Put a begun task back into its queue; nothing happens if it has finished since."""
         self._client.resume_workflow(task.key, queue_name=task.queue)
+
+    def waiting_by_version(self) -> dict[str, int]:
+        """Return how many tasks of our queues are not finished, by application version."""
+        found = self._client.list_workflows(
+            status=["ENQUEUED", "DELAYED", "PENDING"],
+            name=list(QUEUES),
+            load_input=False,
+            load_output=False,
+            limit=_MOST_COUNTED,
+        )
+        return dict(Counter(workflow.app_version or "" for workflow in found))
+
+    def forget_finished(self, before: datetime, limit: int = 1000) -> int:
+        """Delete what the engine remembers of tasks that ended before a time; return how many.
+
+        What they did stands in our own tables; the engine would keep its rows for ever.
+        """
+        found = self._client.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            name=list(QUEUES),
+            completed_before=before.isoformat(),
+            load_input=False,
+            load_output=False,
+            limit=limit,
+        )
+        if found:
+            self._client.delete_workflows([workflow.workflow_id for workflow in found])
+        return len(found)
 
     def close(self) -> None:
         """Release the client's connections."""
@@ -120,39 +160,63 @@ class DbosEngine(DbosEnqueuer):
         engine: Our database; DBOS keeps its tables in it.
         executor_id: Stable name of this process: after a kill, the next process of the same
             name resumes what this one had begun.
+        lanes: Parts of queues that have limits.
+        poll_s: Seconds between two looks at a queue.
     """
 
-    def __init__(self, engine: Engine, executor_id: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        executor_id: str,
+        lanes: Sequence[Lane] = (),
+        poll_s: float = _POLL_S,
+    ) -> None:
         self._engine = engine
         self._executor_id = executor_id
-        super().__init__(engine)
+        self._poll_s = poll_s
+        super().__init__(engine, lanes)
 
     def start(self, handlers: Mapping[Queue, Handler], concurrency: Mapping[Queue, int]) -> None:
         """Register one workflow a queue and run its tasks."""
+        listened = self._listened(list(handlers))
         config: DBOSConfig = {
             "name": _NAME,
             "system_database_url": _url(self._engine),
-            "application_version": APPLICATION_VERSION,
+            "application_version": self.version,
             "executor_id": self._executor_id,
             "log_level": "WARNING",
             "enable_otlp": False,
             "sys_db_idle_transaction_timeout_sec": IDLE_TRANSACTION_S,
-            "max_executor_threads": 2 * sum(concurrency.values()) + 4,
+            "max_executor_threads": 2 * sum(concurrency[lane.queue] for lane in listened) + 4,
         }
         if self._engine.dialect.name == "sqlite":
             config["system_database_engine"] = self._engine
         DBOS(config=config)
         for queue, handler in handlers.items():
             _register(queue, handler)
-        DBOS.listen_queues(list(handlers))
+        DBOS.listen_queues([lane.queue_name if lane.name else lane.queue for lane in listened])
         DBOS.launch()
-        for queue in handlers:
+        for lane in listened:
+            threads = concurrency[lane.queue]
             DBOS.register_queue(
-                queue,
-                worker_concurrency=concurrency[queue],
-                polling_interval_sec=_POLL_S,
+                lane.queue_name if lane.name else lane.queue,
+                worker_concurrency=min(threads, lane.concurrent or threads),
+                global_concurrency=lane.concurrent or None,
+                limiter={"limit": lane.per_minute, "period": 60} if lane.per_minute else None,
+                polling_interval_sec=self._poll_s,
                 on_conflict="always_update",
             )
+
+    def _listened(self, queues: Sequence[Queue]) -> list[Lane]:
+        """Return the queues and their lanes, also lanes that have lost their limits since."""
+        known = {queue.name: queue for queue in self._client.list_queues()}
+        lanes = {lane.queue_name: lane for lane in self._lanes.values()}
+        for queue in queues:
+            for name in known:
+                if name.startswith(f"{queue}:") and name not in lanes:
+                    lanes[name] = Lane(queue, name.removeprefix(f"{queue}:"))
+        wanted = [lane for lane in lanes.values() if lane.queue in queues]
+        return [*(Lane(queue, "") for queue in queues), *wanted]
 
     def stop(self, drain_s: float) -> None:
         """Finish running tasks; DBOS resumes the others at the next start."""

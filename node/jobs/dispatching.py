@@ -34,9 +34,9 @@ def delivery(
     """
     key = f"deliver:{job_id}:{run}:{destination}:{attempt}"
     if not ticket:
-        return Task("delivery", key, (job_id, run, destination, attempt), delay_s)
+        return Task("delivery", key, (job_id, run, destination, attempt), delay_s, lane=destination)
     arguments = (job_id, run, destination, attempt, ticket)
-    return Task("delivery", f"{key}:{ticket}", arguments, delay_s)
+    return Task("delivery", f"{key}:{ticket}", arguments, delay_s, lane=destination)
 
 
 def put(connection: Connection, job_id: int, destination: str, report_ids: Iterable[int]) -> None:

@@ -25,6 +25,7 @@ class Task:
         arguments: Plain values for the handler of the queue.
         delay_s: Do not run before this many seconds have passed.
         rank: Of two waiting tasks of a queue the smaller one runs first.
+        lane: Of the queue: tasks of a lane that has limits wait for each other only.
     """
 
     queue: Queue
@@ -32,6 +33,27 @@ class Task:
     arguments: tuple[str | int, ...]
     delay_s: float = 0.0
     rank: int = 0
+    lane: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A part of a queue with limits of its own, over all processes together.
+
+    Attributes:
+        concurrent: Tasks at once; 0 sets no limit.
+        per_minute: Tasks begun in a minute; 0 sets no limit.
+    """
+
+    queue: Queue
+    name: str
+    concurrent: int = 0
+    per_minute: int = 0
+
+    @property
+    def queue_name(self) -> str:
+        """What the engine calls it."""
+        return f"{self.queue}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

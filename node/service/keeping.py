@@ -11,12 +11,13 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.database import utc_now
 from node.jobs.retention import Keeper, Terms
 from node.service.compose import Foundation
 
@@ -24,6 +25,7 @@ _EVERY_S: Final = 3600.0
 _EVERY_FULL_S: Final = 60.0
 _STOP_S: Final = 10.0
 _RESERVE_BYTES: Final = 16 << 20
+_REMEMBERED: Final = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
 
@@ -63,8 +65,15 @@ def keeper(foundation: Foundation) -> Keeper:
     return Keeper(foundation.database, foundation.trail, foundation.blobs, terms)
 
 
-def keep_house(foundation: Foundation) -> Callable[[], None]:
+def keep_house(
+    foundation: Foundation, forget_finished: Callable[[datetime], int] | None = None
+) -> Callable[[], None]:
     """Sweep orphans at once and let expire what is due every hour, in the background.
+
+    Args:
+        foundation: The node's.
+        forget_finished: Drops some of the engine's rows of tasks that ended before a time; they
+            are worth nothing once the tasks are done, and a queue over them would slow down.
 
     Returns:
         What stops it, at the latest after the row that it is at.
@@ -72,7 +81,10 @@ def keep_house(foundation: Foundation) -> Callable[[], None]:
     stopped = threading.Event()
     reserve = Reserve(foundation.settings.node.data_dir / "reserve")
     thread = threading.Thread(
-        target=_run, args=(keeper(foundation), reserve, stopped), name="retention", daemon=True
+        target=_run,
+        args=(keeper(foundation), reserve, stopped, forget_finished),
+        name="retention",
+        daemon=True,
     )
     thread.start()
 
@@ -83,11 +95,27 @@ def keep_house(foundation: Foundation) -> Callable[[], None]:
     return stop
 
 
-def _run(house: Keeper, reserve: Reserve, stopped: threading.Event) -> None:
+def _run(
+    house: Keeper,
+    reserve: Reserve,
+    stopped: threading.Event,
+    forget_finished: Callable[[datetime], int] | None,
+) -> None:
     wait_s = 0.0
     while not stopped.wait(wait_s):
+        if forget_finished is not None:
+            _forget(forget_finished, stopped)
         full = not clean(house, reserve)
         wait_s = _EVERY_FULL_S if full else _EVERY_S
+
+
+def _forget(forget_finished: Callable[[datetime], int], stopped: threading.Event) -> None:
+    try:
+        before = utc_now() - _REMEMBERED
+        while not stopped.is_set() and forget_finished(before):
+            pass
+    except SQLAlchemyError as error:
+        _log.warning("finished tasks are not forgotten yet: %s", type(error).__name__)
 
 
 def clean(house: Keeper, reserve: Reserve, now: datetime | None = None) -> bool:

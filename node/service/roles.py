@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from node.config import Settings
 from node.errors import ConfigurationError
 from node.service.compose import Foundation, compose, lay_foundation
+from node.service.executors import executor_name, holding, lanes
 from node.service.supervisor import READY, die_with_parent
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
     from node.receive.inbox import Inbox
 
 _DRAIN_S = 30.0
-_PAIRING_THREADS = 2
-_DELIVERY_THREADS = 4
 _FETCH_THREADS = 2
-_EXECUTOR_LENGTH = 80  # of the lease table
 _log = logging.getLogger(__name__)
 
 
@@ -80,7 +78,7 @@ def _inbox(foundation: Foundation) -> Iterator[Inbox]:
     from node.receive.inbox import Inbox  # noqa: PLC0415
     from node.receive.parser import HeaderParser  # noqa: PLC0415
 
-    enqueuer = DbosEnqueuer(foundation.database)
+    enqueuer = DbosEnqueuer(foundation.database, lanes(foundation.settings))
 
     def enqueue(connection: Connection, instance_id: int) -> None:
         enqueuer.enqueue(connection, arrival(instance_id))
@@ -107,7 +105,8 @@ def _receive(foundation: Foundation, stop: threading.Event) -> None:
     from node.service.commitments import commitment_taker  # noqa: PLC0415
 
     rooms = (foundation.database, foundation.trail)
-    with _inbox(foundation) as inbox, closing(DbosEnqueuer(foundation.database)) as enqueuer:
+    engine = DbosEnqueuer(foundation.database, lanes(foundation.settings))
+    with _inbox(foundation) as inbox, closing(engine) as enqueuer:
         taker = commitment_taker(foundation.settings, Committer(*rooms, enqueuer))
         receiver = Receiver(foundation.settings, inbox, *rooms, commitments=taker)
         host, port = receiver.start()
@@ -122,26 +121,35 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
     from node.jobs.pairing import Pairer  # noqa: PLC0415
     from node.jobs.recovery import start_sweeper  # noqa: PLC0415
-    from node.service.activation import Lectern  # noqa: PLC0415 - torch, in this role only
     from node.service.compose import assessment_stage  # noqa: PLC0415
 
     settings = foundation.settings
+    worker = settings.worker
     DECODER.launch()
-    lectern = Lectern(foundation.database, settings.model)
-    lectern.warm_up()
-    stages = compose(settings, assess=assessment_stage(settings, lectern))
-    executor = _executor("work")
-    stop_sweeper = start_sweeper(foundation.database, executor, "work")
-    engine = DbosEngine(foundation.database, executor)
-    rooms = (foundation.database, foundation.trail, engine, stages, foundation.blobs)
-    engine.start(
-        {"pairing": Pairer(*rooms), "inference": Assessor(*rooms)},
-        {"pairing": _PAIRING_THREADS, "inference": 1},
-    )
-    _announce()
-    stop.wait()
-    engine.stop(_DRAIN_S)
-    stop_sweeper()
+    assess = None
+    if "inference" in worker.queues:
+        from node.service.activation import Lectern  # noqa: PLC0415 - torch, where it is used
+
+        lectern = Lectern(foundation.database, settings.model)
+        lectern.warm_up()
+        assess = assessment_stage(settings, lectern)
+    stages = compose(settings, assess=assess)
+    with holding(foundation.database, executor_name(settings, "work")) as executor:
+        stop_sweeper = start_sweeper(foundation.database, executor, "work")
+        engine = DbosEngine(foundation.database, executor, lanes(settings), worker.poll_s)
+        rooms = (foundation.database, foundation.trail, engine, stages, foundation.blobs)
+        handlers: dict[Queue, Handler] = {
+            "pairing": Pairer(*rooms),
+            "inference": Assessor(*rooms),
+        }
+        engine.start(
+            {queue: handlers[queue] for queue in worker.queues},
+            {"pairing": worker.pairing_threads, "inference": worker.inference_threads},
+        )
+        _announce()
+        stop.wait()
+        engine.stop(_DRAIN_S)
+        stop_sweeper()
 
 
 def _deliver(foundation: Foundation, stop: threading.Event) -> None:
@@ -154,36 +162,31 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.service.notify import start_notifier  # noqa: PLC0415
     from node.service.syslog import start_syslog  # noqa: PLC0415
 
-    executor = _executor("deliver")
-    stop_sweeper = start_sweeper(foundation.database, executor, "deliver")
-    stop_chainer = keep_chain(foundation)
-    stop_syslog = start_syslog(foundation)
-    stop_notifier = start_notifier(foundation)
-    stop_keeper = keep_house(foundation)
-    engine = DbosEngine(foundation.database, executor)
-    deliverer = Deliverer(
-        foundation.database,
-        foundation.trail,
-        engine,
-        compose(foundation.settings),
-        foundation.blobs,
-    )
-    with _fetcher(foundation, engine) as fetcher:
-        engine.start(
-            {"delivery": deliverer, **fetcher},
-            {"delivery": _DELIVERY_THREADS, "fetch": _FETCH_THREADS},
-        )
-        outages = OutageWatch(foundation.database, foundation.trail, engine)
-        stop_watch = start_outage_watch(outages)
-        _announce()
-        stop.wait()
-        stop_watch()
-        engine.stop(_DRAIN_S)
-    stop_keeper()
-    stop_sweeper()
-    stop_chainer()
-    stop_notifier()
-    stop_syslog()  # after the chainer: it sends what that chained last
+    settings = foundation.settings
+    with holding(foundation.database, executor_name(settings, "deliver")) as executor:
+        stop_sweeper = start_sweeper(foundation.database, executor, "deliver")
+        stop_chainer = keep_chain(foundation)
+        stop_syslog = start_syslog(foundation)
+        stop_notifier = start_notifier(foundation)
+        engine = DbosEngine(foundation.database, executor, lanes(settings), settings.worker.poll_s)
+        stop_keeper = keep_house(foundation, engine.forget_finished)
+        rooms = (foundation.database, foundation.trail, engine)
+        deliverer = Deliverer(*rooms, compose(settings), foundation.blobs)
+        with _fetcher(foundation, engine) as fetcher:
+            engine.start(
+                {"delivery": deliverer, **fetcher},
+                {"delivery": settings.worker.delivery_threads, "fetch": _FETCH_THREADS},
+            )
+            stop_watch = start_outage_watch(OutageWatch(*rooms))
+            _announce()
+            stop.wait()
+            stop_watch()
+            engine.stop(_DRAIN_S)
+        stop_keeper()
+        stop_sweeper()
+        stop_chainer()
+        stop_notifier()
+        stop_syslog()  # after the chainer: it sends what that chained last
 
 
 @contextmanager
@@ -199,27 +202,15 @@ def _fetcher(foundation: Foundation, enqueuer: Enqueuer) -> Iterator[dict[Queue,
     from node.receive.retrieved import RetrievedIntake  # noqa: PLC0415 - only with a source
 
     with _inbox(foundation) as inbox:
-        intake = RetrievedIntake(inbox, _spool_name(), settings.limits)
+        intake = RetrievedIntake(inbox, _spool_name(settings), settings.limits)
         fetch = fetch_stage(settings, intake, partial(here, foundation.database))
         stages = replace(compose(settings), fetch=fetch)
         yield {"fetch": Fetcher(foundation.database, foundation.trail, enqueuer, stages)}
 
 
-def _spool_name() -> str:
+def _spool_name(settings: Settings) -> str:
     """Name the spool of what this process fetches, as `own_spool` wants it."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", _executor("fetch"))[:64]
-
-
-def _executor(role: str) -> str:
-    """Name this process among the executors of its database.
-
-    The embedded node has one of each role and restarts it under the same name, which resumes at
-    once. A role that runs by itself may run on many machines: its name must be its own, and the
-    sweepers of the others see to its tasks when it dies.
-    """
-    if os.environ.get("CRDL_SUPERVISED"):
-        return f"{role}-1"
-    return f"{role}-{socket.gethostname()}-{os.getpid()}"[:_EXECUTOR_LENGTH]
+    return re.sub(r"[^A-Za-z0-9_-]", "-", executor_name(settings, "fetch"))[:64]
 
 
 def _web(foundation: Foundation, stop: threading.Event) -> None:

@@ -69,6 +69,7 @@ class Child:
 
     role: str
     arguments: Sequence[str]
+    number: int = 1
     process: subprocess.Popen[str] | None = None
     ready: dict[str, str] = field(default_factory=dict)
     is_ready: threading.Event = field(default_factory=threading.Event)
@@ -87,7 +88,7 @@ class Child:
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"CRDL_SUPERVISED": "1"} | self._same_ports(),
+            env=os.environ | {"CRDL_SUPERVISED": str(self.number)} | self._same_ports(),
         )
         if self.process.stdout is None:
             raise CrdlError(f"the {self.role} process has no output")
@@ -124,7 +125,11 @@ class Supervisor:
     """Starts the roles, announces them, restarts what dies, drains on SIGTERM."""
 
     def __init__(self, arguments: Sequence[str], roles: Sequence[str] = ROLES) -> None:
-        self._children = [Child(role, tuple(arguments)) for role in roles]
+        # Of one role there may be several: each has a number, which stays its own.
+        self._children = [
+            Child(role, tuple(arguments), roles[:place].count(role) + 1)
+            for place, role in enumerate(roles)
+        ]
         self._stop = threading.Event()
 
     def run(self) -> int:
