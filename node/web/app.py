@@ -30,6 +30,8 @@ from node.web.auth.headers import SecurityHeaders
 from node.web.auth.identity import Person, Role, Scope
 from node.web.auth.login import login_router
 from node.web.auth.needs import PUBLIC, needs
+from node.web.auth.oidc import Provider
+from node.web.auth.oidc_login import BACK, oidc_router
 from node.web.auth.refusals import Refusals
 from node.web.dicomweb import Store, stow_router
 from node.web.job_list import latest_jobs
@@ -74,7 +76,11 @@ def create_app(
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings, door))
     app.add_middleware(SecurityHeaders)
-    app.include_router(login_router(door, settings.node.ae_title))
+    title, oidc = settings.node.ae_title, settings.oidc
+    app.include_router(login_router(door, title, oidc.label if oidc.issuer else ""))
+    if oidc.issuer:
+        provider = Provider(oidc, f"{settings.web.public_url.rstrip('/')}{BACK}")
+        app.include_router(oidc_router(door, provider, trail, title))
     app.include_router(stow_router(store))
     holdings = Holdings(engine, blobs)
     app.include_router(qido_router(holdings))

@@ -37,21 +37,14 @@ def login_router(door: Door, title: str, provider: str = "") -> APIRouter:
     router = APIRouter()
     tries = Limiter(_TRIES_PER_MINUTE, _TRIES_PER_MINUTE)
 
-    def page(request: Request, where: str, person: Person | None, wrong: str = "") -> Response:
-        shown = {
-            "title": title,
-            "next": where,
-            "wrong": wrong,
-            "provider": provider,
-            "csrf": person.csrf if person else "",
-        }
-        status = HTTPStatus.UNAUTHORIZED if wrong else HTTPStatus.OK
-        return _TEMPLATES.TemplateResponse(request, "login.html", shown, status)
-
     @router.get(LOGIN)
     def ask(request: Request, person: Known, next: str = "/") -> Response:  # noqa: A002 - the parameter's name
         where = local_path(next)
-        return page(request, where, None) if person is None else RedirectResponse(where, 303)
+        return (
+            login_page(request, title, where, None, "", provider)
+            if person is None
+            else RedirectResponse(where, 303)
+        )
 
     @router.post(LOGIN)
     async def try_(request: Request, person: Known) -> Response:
@@ -62,14 +55,15 @@ def login_router(door: Door, title: str, provider: str = "") -> APIRouter:
             return Response(str(error), HTTPStatus.BAD_REQUEST, media_type="text/plain")
         where = local_path(form.get("next", "/"))
         if wait := tries.wait_s(address):
-            answer = page(request, where, person, "Too many tries; wait a minute.")
+            late = "Too many tries; wait a minute."
+            answer = login_page(request, title, where, person, late, provider)
             answer.status_code = HTTPStatus.TOO_MANY_REQUESTS
             answer.headers["Retry-After"] = f"{max(wait, 1):.0f}"
             return answer
         name, password = form.get("name", "").strip(), form.get("password", "")
         account = await run_in_threadpool(door.accounts.tried, name, password, address)
         if account is None:
-            return page(request, where, person, _WRONG)
+            return login_page(request, title, where, person, _WRONG, provider)
         return await run_in_threadpool(
             entered, door, request, where, account.name, account.role, account.id
         )
@@ -86,6 +80,30 @@ def login_router(door: Door, title: str, provider: str = "") -> APIRouter:
         return answer
 
     return router
+
+
+def login_page(
+    request: Request, title: str, where: str, person: Person | None, wrong: str, provider: str
+) -> Response:
+    """Show the form.
+
+    Args:
+        request: Which is answered.
+        title: The node's AE title.
+        where: Where the person wanted to go.
+        person: Who is logged in already.
+        wrong: What went wrong; "" for nothing.
+        provider: What the button for the OpenID provider says; "" without one.
+    """
+    shown = {
+        "title": title,
+        "next": where,
+        "wrong": wrong,
+        "provider": provider,
+        "csrf": person.csrf if person else "",
+    }
+    status = HTTPStatus.UNAUTHORIZED if wrong else HTTPStatus.OK
+    return _TEMPLATES.TemplateResponse(request, "login.html", shown, status)
 
 
 def entered(
