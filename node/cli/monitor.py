@@ -40,14 +40,14 @@ def monitor(
     """Watch the serving bundle: rolling AUC, calibration, drift of inputs, refusals."""
     start = _since(since)
     from models.study.monitor import monitor as judge  # noqa: PLC0415 - statsmodels on demand
-    from node.jobs.monitoring import monitored_cases  # noqa: PLC0415
+    from node.jobs.monitoring import monitored_cases, training_reference  # noqa: PLC0415
 
     settings = load_settings(config)
     database = open_engine(settings.database_url)
     schema.upgrade(database)
     kinds = ("pathology",) if pathology_only else ("pathology", "verified-sr")
     sha256, cases = monitored_cases(database, start, bundle, kinds)
-    name, reference = _reference(sha256, [settings.model.bundle, *_activated(database)])
+    name, reference = training_reference(sha256, [settings.model.bundle, *_activated(database)])
     judged = judge(cases, reference)
     if not reference and cases:
         note = "the bundle that answered is not here any more: drift is not known"
@@ -82,28 +82,6 @@ def _activated(database: Any) -> list[str]:  # noqa: ANN401 - an SQLAlchemy engi
 
     with read_only(database) as connection:
         return list(connection.scalars(select(Activation.bundle).distinct()))
-
-
-def _reference(sha256: str, candidates: list[str]) -> tuple[str, dict[str, tuple[float, float]]]:
-    """Return the name and the training mean and scale of the bundle of that hash, if it is here."""
-    from models.bundle import Bundle, shipped_bundles  # noqa: PLC0415
-    from models.errors import ModelsError  # noqa: PLC0415
-
-    for candidate in dict.fromkeys([*candidates, *shipped_bundles()]):
-        try:
-            loaded = Bundle.load(candidate)
-        except ModelsError:
-            continue
-        if loaded.sha256 == sha256:
-            found: dict[str, tuple[float, float]] = {}
-            for model in reversed(loaded.models):  # the best model's numbers stand last
-                cloud = model.novelty
-                values = zip(cloud.mean, cloud.scale, strict=True)
-                found |= {
-                    n: (float(m), float(s)) for n, (m, s) in zip(cloud.names, values, strict=True)
-                }
-            return loaded.name, found
-    return "", {}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON

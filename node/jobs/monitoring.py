@@ -1,10 +1,10 @@
-"""Joining findings and outcomes for `crdl models monitor`: one row a lesion."""
+"""Joining findings and outcomes for monitoring: one row a lesion, and what training looked like."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -22,6 +22,7 @@ def monitored_cases(
     since: datetime | None = None,
     bundle_sha256: str = "",
     kinds: Kinds = ("pathology", "verified-sr"),
+    latest: int | None = None,
 ) -> tuple[str, tuple[MonitoredCase, ...]]:
     """Return a bundle's SHA-256 and its lesions, oldest first, each with its latest finding.
 
@@ -34,23 +35,27 @@ def monitored_cases(
         since: Findings from then on; None for all.
         bundle_sha256: Which bundle; "" takes that of the latest finding.
         kinds: Outcomes to use.
+        latest: Look at so many findings, the newest; None looks at all.
     """
     with read_only(database) as connection:
-        rows = connection.execute(
+        newest_first = connection.execute(
             select(FindingRow.__table__, Job.study_instance_uid, Job.patient_id, Job.cases)
             .join(Job, Job.id == FindingRow.job_id)
-            .order_by(FindingRow.id)
+            .order_by(FindingRow.id.desc())
+            .limit(latest)
         ).all()
+        rows = newest_first[::-1]
         outcomes = connection.execute(
             select(Outcome.__table__)
             .where(Outcome.malignant.is_not(None), Outcome.kind.in_(kinds))
             .order_by(Outcome.id)
         ).all()
-        seen = connection.execute(
-            select(LedgerFinding.subject, LedgerFinding.detail).where(
-                LedgerFinding.event == "inputs"
-            )
-        ).all()
+        kept = select(LedgerFinding.subject, LedgerFinding.detail).where(
+            LedgerFinding.event == "inputs"
+        )
+        if latest is not None and rows:  # they were written together with the findings
+            kept = kept.where(LedgerFinding.at >= rows[0].created_at - timedelta(minutes=1))
+        seen = connection.execute(kept).all()
     bundle = bundle_sha256 or (rows[-1].bundle_sha256 if rows else "")
     lesions: dict[tuple[str, str], Row[Any]] = {}
     for row in rows:
@@ -118,3 +123,27 @@ def _case(row: Row[Any], truth: Row[Any] | None, seen: dict[str, Any]) -> Monito
         novel=seen.get("out_of_distribution"),
         inputs=seen.get("inputs", {}),
     )
+
+
+def training_reference(
+    sha256: str, candidates: Sequence[str]
+) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Return the name and the training mean and scale of the bundle of that hash, if it is here."""
+    from models.bundle import Bundle, shipped_bundles  # noqa: PLC0415
+    from models.errors import ModelsError  # noqa: PLC0415
+
+    for candidate in dict.fromkeys([*candidates, *shipped_bundles()]):
+        try:
+            loaded = Bundle.load(candidate)
+        except ModelsError:
+            continue
+        if loaded.sha256 == sha256:
+            found: dict[str, tuple[float, float]] = {}
+            for model in reversed(loaded.models):  # the best model's numbers stand last
+                cloud = model.novelty
+                values = zip(cloud.mean, cloud.scale, strict=True)
+                found |= {
+                    n: (float(m), float(s)) for n, (m, s) in zip(cloud.names, values, strict=True)
+                }
+            return loaded.name, found
+    return "", {}

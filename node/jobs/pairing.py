@@ -48,13 +48,16 @@ class Pairer:
     stages: Stages
     blobs: BlobStore
 
-    def __call__(self, instance_id: int) -> None:
-        """Pair what an acknowledged instance makes possible."""
+    def __call__(self, instance_id: int, anew: int = 0) -> None:
+        """Pair what an acknowledged instance makes possible.
+
+        `anew`: it is a SEG, and a person has read one of its lesions in the console.
+        """
         passing("pairing-begun")
-        self._pair(instance_id)
+        self._pair(instance_id, anew=bool(anew))
         passing("paired")
 
-    def _pair(self, instance_id: int) -> None:
+    def _pair(self, instance_id: int, *, anew: bool) -> None:
         heard = self._hear(instance_id)
         with self.database.begin() as connection:
             row = connection.execute(
@@ -66,7 +69,10 @@ class Pairer:
             if row.standing != "current":
                 return
             if row.sop_class_uid in SEGMENTATIONS:
-                self.pair_seg(connection, row.sop_instance_uid)
+                if anew:
+                    self._look_again(connection, row)
+                else:
+                    self.pair_seg(connection, row.sop_instance_uid)
                 return
             if heard is not None:
                 self._take_in(connection, row, heard)
@@ -176,6 +182,12 @@ class Pairer:
             )
             reading.applied(connection, self.trail, job, case)
         self.enqueuer.enqueue(connection, assessment(job.id, job.run, priority))
+
+    def _look_again(self, connection: Connection, row: Row[Any]) -> None:
+        wait_s = self._assess_again(connection, row.sop_instance_uid)
+        if wait_s:
+            again = Task("pairing", f"pair:{row.id}:{uuid4()}", (row.id, 1), wait_s)
+            self.enqueuer.enqueue(connection, again)
 
     def _assess_again(self, connection: Connection, seg_uid: str) -> float:
         """A Doppler mask or a reading came late: a new generation of the SEG that it belongs to.

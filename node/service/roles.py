@@ -216,9 +216,12 @@ def _spool_name(settings: Settings) -> str:
 def _web(foundation: Foundation, stop: threading.Event) -> None:
     import uvicorn  # noqa: PLC0415 - the web stack in this role only
 
+    from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415
     from node.jobs.outcomes import keep_outcomes  # noqa: PLC0415
     from node.receive.stow import StowService  # noqa: PLC0415
+    from node.service.console import bureau  # noqa: PLC0415
     from node.web.app import create_app  # noqa: PLC0415
+    from node.web.console.router import console_router  # noqa: PLC0415
     from node.web.outcomes import outcome_router  # noqa: PLC0415
     from node.web.readiness import standard_checks  # noqa: PLC0415
 
@@ -228,7 +231,7 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
         return keep_outcomes(foundation.database, replace(foundation.trail, actor=actor), said)
 
     checks = standard_checks(settings, foundation.database, foundation.blobs)
-    with _inbox(foundation) as inbox:
+    with _inbox(foundation) as inbox, closing(DbosEnqueuer(foundation.database)) as enqueuer:
         stow = StowService(inbox, limits=settings.limits)
         app = create_app(
             settings,
@@ -239,6 +242,7 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
             foundation.trail,
         )
         app.include_router(outcome_router(take))
+        app.include_router(console_router(bureau(foundation, enqueuer)))
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30)
         )

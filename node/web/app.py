@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
-from fastapi.templating import Jinja2Templates
+from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -33,13 +32,15 @@ from node.web.auth.needs import PUBLIC, needs
 from node.web.auth.oidc import Provider
 from node.web.auth.oidc_login import BACK, oidc_router
 from node.web.auth.refusals import Refusals
+from node.web.console.rendering import HOME
 from node.web.dicomweb import Store, stow_router
 from node.web.job_list import latest_jobs
 from node.web.metrics import exposition
 from node.web.readiness import Check
 
 _HERE = Path(__file__).parent
-_TEMPLATES = Jinja2Templates(_HERE / "templates")
+# The type of the study's report, from the package that carries it (SIL Open Font License).
+_FONTS = Path(str(files("font_source_sans_pro"))) / "files"
 
 
 def create_app(
@@ -85,6 +86,7 @@ def create_app(
     holdings = Holdings(engine, blobs)
     app.include_router(qido_router(holdings))
     app.include_router(wado_router(holdings))
+    app.mount("/static/fonts", PublicFiles(directory=_FONTS))
     app.mount("/static", PublicFiles(directory=_HERE / "static"))
 
     @app.get("/livez", dependencies=[Depends(PUBLIC)])
@@ -109,11 +111,8 @@ def create_app(
         return [dataclasses.asdict(job) for job in latest_jobs(engine, max(1, min(limit, 1000)))]
 
     @app.get("/", dependencies=[Depends(needs(Role.VIEWER))])
-    async def page(request: Request) -> Response:
-        lines = await run_in_threadpool(latest_jobs, engine)
-        return _TEMPLATES.TemplateResponse(
-            request, "jobs.html", {"jobs": lines, "ae_title": settings.node.ae_title}
-        )
+    def front() -> Response:
+        return RedirectResponse(HOME, 303)
 
     return app
 

@@ -32,7 +32,7 @@ from node.audit.tables.reports import (
     Report,
     Withdrawal,
 )
-from node.audit.tables.upkeep import Follower, Installation, Lease, Notice
+from node.audit.tables.upkeep import Follower, Installation, Lease, Notice, SavedQuery
 from node.audit.tables.work import Job, JobInstance, JobNeed
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "Outcome",
     "ReadingRow",
     "Report",
+    "SavedQuery",
     "ShadowFinding",
     "Study",
     "UserAccount",

@@ -50,3 +50,14 @@ class Lease(Base):
     executor_id: Mapped[str] = mapped_column(String(80), primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
     beat_at: Mapped[datetime]
+
+
+class SavedQuery(Base):
+    """A question to the audit that a person keeps; `question` holds the fields of the form."""
+
+    __tablename__ = "saved_query"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    question: Mapped[dict[str, Any]]
+    saved_by: Mapped[str] = mapped_column(String(80))
+    saved_at: Mapped[datetime]

@@ -15,6 +15,7 @@ _SOURCES: Final = {
     "style-src": "'self'",
     "img-src": "'self' data:",
     "font-src": "'self'",
+    "frame-src": "'self'",
     "connect-src": "'self'",
     "manifest-src": "'self'",
     "form-action": "'self'",
@@ -54,7 +55,9 @@ class SecurityHeaders:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(wanted)
+                headers = MutableHeaders(scope=message)
+                # A document that may do even less says so itself.
+                headers.update({k: v for k, v in wanted.items() if k not in headers})
             await send(message)
 
         await self._app(scope, receive, answer)
