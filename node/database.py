@@ -79,7 +79,10 @@ def open_engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise ConfigurationError(f"database.url is no SQLAlchemy URL: {error}") from error
+        # What the library says of it may show the password.
+        raise ConfigurationError(
+            "database.url is no SQLAlchemy URL: write postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+        ) from error
     if parsed.get_backend_name() == "postgresql":
         # A process that freezes in a transaction would keep its locks from its successor.
         milliseconds = int(1000 * IDLE_TRANSACTION_S)
@@ -89,6 +92,7 @@ def open_engine(url: str) -> Engine:
             pool_size=10,
             pool_pre_ping=True,
             json_serializer=canonical_json,
+            hide_parameters=True,
             connect_args={"options": f"{options} {parsed.query.get('options', '')}".strip()},
         )
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
@@ -99,6 +103,7 @@ def open_engine(url: str) -> Engine:
         connect_args={"check_same_thread": False},
         pool_size=10,
         json_serializer=canonical_json,
+        hide_parameters=True,  # an error that is logged shows no row, and a row names a patient
     )
 
     @event.listens_for(engine, "connect")

@@ -79,7 +79,8 @@ def read_masks(
         PixelBudgetError: The segmentation is larger than `max_pixels`.
         UndecodablePixelsError: The pixel data cannot be decoded.
     """
-    if seg.get("SOPClassUID") not in {SEGMENTATION, LABEL_MAP_SEGMENTATION}:
+    # As text: a damaged one may hold several values, and those are unhashable.
+    if str(seg.get("SOPClassUID")) not in {SEGMENTATION, LABEL_MAP_SEGMENTATION}:
         raise MalformedSegmentationError("The instance is no segmentation")
     try:
         return _read_masks(seg, fraction, max_pixels)

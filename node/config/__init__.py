@@ -3,7 +3,7 @@
 from node.config.access import OidcSettings
 from node.config.assessment import IntendedUseSettings, ModelSettings, PairingSettings
 from node.config.limits import LimitSettings
-from node.config.network import NodeSettings, TlsSettings, WebSettings
+from node.config.network import NodeSettings, TlsPeerSettings, TlsSettings, WebSettings
 from node.config.record import (
     AuditSettings,
     BackupSettings,
@@ -38,6 +38,7 @@ __all__ = [
     "Settings",
     "SourceSettings",
     "SyslogSettings",
+    "TlsPeerSettings",
     "TlsSettings",
     "WebSettings",
     "WorkerSettings",

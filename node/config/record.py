@@ -10,9 +10,19 @@ from node.config.section import OptionalPath, Section
 
 
 class DatabaseSettings(Section):
-    """`[database]`: an SQLAlchemy URL; "" is SQLite in the data folder."""
+    """`[database]`: an SQLAlchemy URL; "" is SQLite in the data folder.
 
-    url: str = ""
+    `url_file` is a file that holds the URL, for it holds a password.
+    """
+
+    url: str = Field("", repr=False)
+    url_file: OptionalPath = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.url and self.url_file is not None:
+            raise ValueError("give database.url or database.url_file, not both")
+        return self
 
 
 class AuditSettings(Section):
@@ -39,6 +49,7 @@ class SyslogSettings(Section):
     ca: OptionalPath = None
     certificate: OptionalPath = None
     key: OptionalPath = None
+    key_password_file: OptionalPath = None
     facility: int = Field(10, ge=0, le=23)
 
     @model_validator(mode="after")

@@ -76,7 +76,17 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        """The URL as configured, or SQLite in the data folder."""
+        """The URL as configured, or SQLite in the data folder.
+
+        Raises:
+            ConfigurationError: If `database.url_file` cannot be read.
+        """
+        file = self.database.url_file
+        if file is not None:
+            try:
+                return file.read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(f"database.url_file cannot be read: {file}") from error
         return self.database.url or f"sqlite:///{self.node.data_dir / 'node.db'}"
 
     @property

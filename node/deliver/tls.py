@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from node import tls as profile
 from node.config import TlsSettings
 from node.errors import ConfigurationError
 
@@ -20,9 +21,6 @@ def client_context(tls: TlsSettings) -> ssl.SSLContext | None:
     if tls.ca is None and tls.certificate is None:
         return None
     try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.certificate is not None:
-            context.load_cert_chain(tls.certificate, tls.key)
+        return profile.client_context(tls, tls.ca)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(f"[tls] cannot be loaded: {error}") from error
-    return context

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.config import NodeSettings
+from node.config import NodeSettings, TlsPeerSettings
+from node.tls import fingerprint
 
 # dcmtk's tools call this title unless told otherwise; it means "whoever you are".
 ANY_SCP: Final = "ANY-SCP"
@@ -80,3 +82,39 @@ def admit(settings: NodeSettings, calling_ae: str, called_ae: str) -> Rejection 
     if allowed and calling not in allowed:
         return Rejection(1, 1, 3, f"calling AE title {calling!r} is not allowed")
     return None
+
+
+def recognise(
+    peers: Sequence[TlsPeerSettings], calling_ae: str, certificate: bytes | None
+) -> Rejection | None:
+    """Decide by the certificate that TLS has verified, where `[tls] peers` lists any.
+
+    Args:
+        peers: Of the configuration; empty admits all.
+        calling_ae: As the request says.
+        certificate: In DER.
+
+    Returns:
+        None to admit.
+    """
+    if not peers:
+        return None
+    names = _names(certificate, subject=any("=" in peer.certificate for peer in peers))
+    known = [peer for peer in peers if peer.certificate in names]
+    if not known:
+        return Rejection(1, 1, 1, "its certificate is not among tls.peers")
+    titles = {peer.ae_title.strip() for peer in known}
+    if "" in titles or calling_ae.strip() in titles:
+        return None
+    return Rejection(1, 1, 3, f"calling AE title {calling_ae!r} is not that of its certificate")
+
+
+def _names(certificate: bytes | None, *, subject: bool) -> frozenset[str]:
+    if certificate is None:
+        return frozenset()
+    names = {fingerprint(certificate)}
+    if subject:
+        from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415 - on demand
+
+        names.add(load_der_x509_certificate(certificate).subject.rfc4514_string())
+    return frozenset(names)

@@ -22,10 +22,12 @@ class AssociationLog:
         self._trail = trail
         self._receiver = receiver
 
-    def opened(self, calling_ae: str, called_ae: str, address: str) -> str:
-        """Write that an association was accepted; return its id."""
+    def opened(self, calling_ae: str, called_ae: str, address: str, certificate: str = "") -> str:
+        """Write that an association was accepted, from whose certificate; return its id."""
         identity = str(uuid4())
         detail = {"calling_ae": calling_ae, "called_ae": called_ae, "address": address}
+        if certificate:
+            detail["certificate"] = certificate
         with self._engine.begin() as connection:
             connection.execute(
                 insert(Association).values(

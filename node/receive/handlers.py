@@ -14,9 +14,9 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.config import NodeSettings
+from node.config import Settings
 from node.receive import statuses
-from node.receive.admission import Rejection, admit, congestion, limit_exceeded
+from node.receive.admission import Rejection, admit, congestion, limit_exceeded, recognise
 from node.receive.announced import Announced
 from node.receive.associations import AssociationLog
 from node.receive.attributes import clean
@@ -26,6 +26,8 @@ from node.receive.limits import Turnstile
 from node.receive.rejections import RejectionLog, TurnedAway
 from node.receive.spool_file import SpoolFile
 from node.receive.spooling import SpoolingProvider
+from node.receive.transport import certificate_of
+from node.tls import fingerprint
 
 _LOG = logging.getLogger(__name__)
 TakeCommitment = Callable[[str, int, Dataset], int]
@@ -37,7 +39,7 @@ class Handlers:
 
     def __init__(
         self,
-        settings: NodeSettings,
+        settings: Settings,
         inbox: Inbox,
         associations: AssociationLog,
         turnstile: Turnstile,
@@ -81,7 +83,10 @@ class Handlers:
     def _judge(
         self, association: Association, calling_ae: str, called_ae: str, address: str
     ) -> Rejection | None:
-        if rejection := admit(self._settings, calling_ae, called_ae):
+        if rejection := admit(self._settings.node, calling_ae, called_ae):
+            return rejection
+        peers = self._settings.tls.peers
+        if rejection := recognise(peers, calling_ae, certificate_of(association)):
             return rejection
         if reason := self._turnstile.is_too_fast(calling_ae, address):
             return congestion(reason)
@@ -102,7 +107,10 @@ class Handlers:
     def on_accepted(self, event: Event) -> None:
         """Open the association's row; without it nothing is accepted on the association."""
         try:
-            self._open[event.assoc] = self._associations.opened(*_peer(event.assoc))
+            certificate = certificate_of(event.assoc)
+            self._open[event.assoc] = self._associations.opened(
+                *_peer(event.assoc), fingerprint(certificate) if certificate else ""
+            )
         except SQLAlchemyError as error:
             _LOG.error("an association could not be recorded: %s", type(error).__name__)
             event.assoc.abort()

@@ -17,7 +17,7 @@ from pynetdicom.sop_class import register_uid, uid_to_service_class
 from sqlalchemy import Engine
 
 from node.audit.trail import Trail
-from node.config import Settings, TlsSettings
+from node.config import Settings
 from node.errors import ConfigurationError
 from node.receive.associations import AssociationLog
 from node.receive.handlers import Handlers, TakeCommitment
@@ -31,6 +31,7 @@ from node.receive.transport import (
     GuardedServer,
     ServerSettings,
 )
+from node.tls import ServerTls, server_context
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,12 +61,14 @@ class Receiver:
     ) -> None:
         self._settings = settings
         self._inbox = inbox
+        self._engine = engine
+        self._trail = trail
         self._associations = AssociationLog(engine, trail, name)
         self._name = name
         self._turnstile = Turnstile(settings.limits)
         self._rejections = RejectionLog(self._associations)
         self._handlers = Handlers(
-            settings.node,
+            settings,
             inbox,
             self._associations,
             self._turnstile,
@@ -131,6 +134,23 @@ class Receiver:
         running = self._server.active_associations if self._server else []
         return [association for association in running if association.is_established]
 
+    def _tls(self) -> ServerTls | None:
+        """Return the server side of TLS, None where it is not configured."""
+        tls = self._settings.tls
+        if tls.certificate is None:
+            return None
+
+        def make() -> ssl.SSLContext:
+            return server_context(tls, tls.ca, mutual=tls.require_client_certificate)
+
+        def renewed(mark: str) -> None:
+            with self._engine.begin() as connection:
+                facts = {"certificate": mark}
+                self._trail.record(connection, "system", "certificate-renewed", "dicom", facts)
+
+        files = (tls.certificate, tls.key, tls.ca, tls.key_password_file)
+        return ServerTls("tls", make, files, renewed)
+
     def _listen(self) -> GuardedServer:
         node, limits = self._settings.node, self._settings.limits
         _config.LOG_HANDLER_LEVEL = "none"  # it would log every message with its UIDs
@@ -152,7 +172,6 @@ class Receiver:
             ]
         server = entity.make_server(
             (node.host, node.port),
-            ssl_context=tls_context(self._settings.tls),
             evt_handlers=self._handlers.bound(),
             server_class=GuardedServer,
             request_handler=GuardedRequestHandler,
@@ -163,28 +182,10 @@ class Receiver:
                 limits=limits,
                 turnstile=self._turnstile,
                 rejections=self._rejections,
+                tls=self._tls(),
             ),
         )
         return cast("GuardedServer", server)
-
-
-def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
-    """Make the server side of TLS as BCP 195 asks (PS3.15 section B.12), None where unset.
-
-    Raises:
-        ConfigurationError: If a file is missing or no PEM of its kind.
-    """
-    if settings.certificate is None or settings.key is None:
-        return None
-    try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.ca)
-        context.load_cert_chain(settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"tls: cannot load certificate, key or ca: {error}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.require_client_certificate:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def _register(uid: str, name: str) -> None:

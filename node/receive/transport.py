@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socketserver import BaseServer
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -33,6 +33,7 @@ from node.receive.admission import BLANK_TITLE, Rejection, limit_exceeded
 from node.receive.limits import Turnstile
 from node.receive.rejections import RejectionLog, TurnedAway
 from node.receive.spooling import SpoolingProvider
+from node.tls import ServerTls
 
 _LOG = logging.getLogger(__name__)
 
@@ -132,6 +133,16 @@ class GuardedRequestHandler(RequestHandler):
         return association
 
 
+def certificate_of(association: Association) -> bytes | None:
+    """Return the peer's certificate (DER) as TLS has verified it; None where it showed none."""
+    connection = getattr(association.dul.socket, "socket", None)
+    return connection.getpeercert(binary_form=True) if _is_tls(connection) else None
+
+
+def _is_tls(connection: object) -> TypeGuard[ssl.SSLSocket]:
+    return isinstance(connection, ssl.SSLSocket)
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """What the server needs besides what pynetdicom gives it.
@@ -142,6 +153,7 @@ class ServerSettings:
         on_end: Called once an association is over, however it ended.
         turnstile: Counts the connections.
         rejections: Where it is noted who was turned away.
+        tls: The server side of TLS, None for plain TCP.
     """
 
     spool: Path
@@ -150,6 +162,7 @@ class ServerSettings:
     limits: LimitSettings
     turnstile: Turnstile
     rejections: RejectionLog
+    tls: ServerTls | None = None
 
 
 class GuardedServer(ThreadedAssociationServer):
@@ -176,8 +189,8 @@ class GuardedServer(ThreadedAssociationServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; TLS is negotiated later, in the connection's own thread."""
         connection, address = cast("socket.socket", self.socket).accept()
-        if self.ssl_context is not None:
-            connection = self.ssl_context.wrap_socket(
+        if self.settings.tls is not None:
+            connection = self.settings.tls.context.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
         return connection, address

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import text
@@ -15,9 +14,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.audit import schema
 from node.audit.trail import Trail
 from node.blobs import BlobStore
-from node.config import DestinationSettings, Settings, SourceSettings, is_loopback
+from node.config import (
+    DestinationSettings,
+    Settings,
+    SourceSettings,
+    TlsSettings,
+    WebSettings,
+    is_loopback,
+)
 from node.database import open_engine, read_only
 from node.errors import CrdlError
+from node.tls import days_left, server_context
 
 Verdict = Literal["ok", "warning", "failed"]
 # Studies an hour above which PostgreSQL is recommended: about a third of what SQLite sustained on
@@ -80,18 +87,21 @@ def _ports(settings: Settings) -> Iterator[Check]:
 
 
 def _tls(settings: Settings) -> Iterator[Check]:
-    certificate = settings.tls.certificate
-    if certificate is None:
-        yield Check("tls", "warning", "DICOM is not encrypted; set [tls] certificate and key")
-        return
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, settings.tls.key)
-    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415 - only with TLS
-
-    until = load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
-    days = (until - datetime.now(UTC)).days
-    verdict: Verdict = "ok" if days > 30 else "warning" if days >= 0 else "failed"
-    yield Check("tls", verdict, f"certificate valid for {days} days")
+    sides: tuple[tuple[str, TlsSettings | WebSettings, Path | None, str], ...] = (
+        ("tls", settings.tls, settings.tls.ca, "DICOM is not encrypted; set [tls]"),
+        ("tls web", settings.web, None, "the web is not encrypted; set [web]"),
+    )
+    for name, files, ca, missing in sides:
+        if files.certificate is None or files.key is None:
+            verdict: Verdict = "ok" if files is settings.web else "warning"
+            yield Check(name, verdict, f"{missing} certificate and key")
+            continue
+        server_context(files, ca)
+        days = days_left(files.certificate)
+        verdict = "ok" if days > 30 else "warning" if days >= 0 else "failed"
+        yield Check(name, verdict, f"certificate valid for {days} days")
+        if files.key.stat().st_mode & 0o077:
+            yield Check(name, "warning", f"others may read {files.key}; chmod 600 it")
 
 
 def _disk(settings: Settings) -> Iterator[Check]:

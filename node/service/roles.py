@@ -22,6 +22,7 @@ from node.errors import ConfigurationError
 from node.service.compose import Foundation, compose, lay_foundation
 from node.service.executors import executor_name, holding, lanes
 from node.service.supervisor import READY, die_with_parent
+from node.tls import ServerTls
 
 if TYPE_CHECKING:
     from node.jobs.engine import Enqueuer, Handler, Queue
@@ -45,12 +46,19 @@ def run(role: str, settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    signal.signal(signal.SIGHUP, _renew_certificates)
     foundation = lay_foundation(settings, role)
     try:
         with _recorded(foundation, role):
             _ROLES[role](foundation, stop)
     finally:
         foundation.close()
+
+
+def _renew_certificates(number: int, frame: FrameType | None) -> None:
+    """Look at the certificates' files: what an administrator expects of SIGHUP."""
+    del number, frame
+    threading.Thread(target=ServerTls.reload_all, daemon=True).start()
 
 
 @contextmanager
@@ -214,12 +222,11 @@ def _spool_name(settings: Settings) -> str:
 
 
 def _web(foundation: Foundation, stop: threading.Event) -> None:
-    import uvicorn  # noqa: PLC0415 - the web stack in this role only
-
     from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415
     from node.jobs.outcomes import keep_outcomes  # noqa: PLC0415
     from node.receive.stow import StowService  # noqa: PLC0415
     from node.service.console import bureau  # noqa: PLC0415
+    from node.service.web_server import scheme, web_server  # noqa: PLC0415 - in this role only
     from node.web.app import create_app  # noqa: PLC0415
     from node.web.console.router import console_router  # noqa: PLC0415
     from node.web.outcomes import outcome_router  # noqa: PLC0415
@@ -243,15 +250,13 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
         )
         app.include_router(outcome_router(take))
         app.include_router(console_router(bureau(foundation, enqueuer)))
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30)
-        )
+        server = web_server(app, foundation)
         with _listen(settings.web.host, settings.web.port) as listener:
             host, port = listener.getsockname()[:2]
             # Without signal handlers of its own: ours already drain, and uvicorn is in a thread.
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()
-            _announce(web=f"http://{host}:{port}")
+            _announce(web=f"{scheme(settings)}://{host}:{port}")
             stop.wait()
             server.should_exit = True
             thread.join()

@@ -136,6 +136,7 @@ class Supervisor:
         """Run until SIGTERM or SIGINT; return the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, self._pass_on)
         for child in self._children:
             child.start()
         if not self._announce():
@@ -147,6 +148,13 @@ class Supervisor:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._stop.set()
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        """Hand SIGHUP to the roles that are ready for it; they renew their certificates."""
+        del frame
+        for child in self._children:
+            if child.process is not None and child.exited() is None and child.is_ready.is_set():
+                child.process.send_signal(number)
 
     def _announce(self) -> bool:
         deadline = time.monotonic() + _START_S

@@ -27,6 +27,7 @@ from node.config import SyslogSettings
 from node.database import read_only, utc_now
 from node.errors import ConfigurationError
 from node.service.compose import Foundation
+from node.tls import client_context
 
 BATCH = 500
 PASS_S = 5.0
@@ -45,15 +46,11 @@ def tls_context(settings: SyslogSettings) -> ssl.SSLContext:
         ConfigurationError: If a file cannot be used.
     """
     try:
-        context = ssl.create_default_context(cafile=settings.ca)
-        if settings.certificate is not None:
-            context.load_cert_chain(settings.certificate, settings.key)
+        return client_context(settings, settings.ca)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(
             f"[syslog] ca, certificate or key cannot be used: {error}"
         ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def frame(facility: int, severity: int, at: str, host: str, kind: str, content: bytes) -> bytes:
