@@ -66,6 +66,8 @@ class InstanceHeader:
             update of the demographics from a conflict.
         colour_flow: The header says that colour flow is shown: Ultrasound Color Data Present
             (0028,0014), a colour-flow region (PS3.3 section C.8.5.5.1.2) or Image Type value 4.
+        requested_priority: Requested Procedure Priority (0040,1003), of the instance or of the
+            request that it answers.
         segments: For SEG instances only.
         references: Every SOP Instance UID that the instance refers to, in order.
     """
@@ -91,6 +93,7 @@ class InstanceHeader:
     manufacturer: str = ""
     manufacturer_model_name: str = ""
     content_creator_name: str = ""
+    requested_priority: str = ""
     rows: int = 0
     columns: int = 0
     number_of_frames: int = 1

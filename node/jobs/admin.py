@@ -120,7 +120,9 @@ class Desk:
             connection.execute(delete(FindingRow).where(FindingRow.job_id == job_id))
             if job.cases["cases"] and job.state == "dead":
                 states.change(connection, self.trail, job, "queued", run=run)
-                self.enqueuer.enqueue(connection, assessment(job_id, run, job.priority))
+                self.enqueuer.enqueue(
+                    connection, assessment(job_id, run, job.priority, turn=job.turn)
+                )
                 return "queued"
             states.change(connection, self.trail, job, "waiting", "retried", run=run)
             self._pair_again(connection, job.seg_uid, f"retry:{job_id}:{run}")

@@ -153,7 +153,7 @@ class Assessor:
                 return
             states.change(connection, self.trail, job, "queued", reason)
             self.enqueuer.enqueue(
-                connection, assessment(job_id, run, job.priority, attempt + 1, delay)
+                connection, assessment(job_id, run, job.priority, attempt + 1, delay, job.turn)
             )
 
     def _finish(self, job_id: int, run: int, made: Assessment, blobs: Sequence[Blob]) -> None:

@@ -19,9 +19,10 @@ from node.case import Case, FrameReference, InstanceHeader, Pairing
 from node.database import lock, read_only, utc_now
 from node.jobs import reading, routing, states
 from node.jobs.engine import Enqueuer, Task
+from node.jobs.fairness import take_turn
 from node.jobs.fetching import fetching
 from node.jobs.needs import expired, need
-from node.jobs.priority import ROUTINE, rank
+from node.jobs.priority import ROUTINE, of_request, rank
 from node.jobs.stages import PairingQuestion, Stages
 from node.jobs.verified import keep_verdicts
 
@@ -152,7 +153,8 @@ class Pairer:
     def _queue(self, connection: Connection, job: Row[Any], cases: Sequence[Case]) -> None:
         values = {"cases": [case.to_json() for case in cases]}
         need(connection, job.id, set().union(*(case.instances() for case in cases)))
-        route = self.stages.route(routing.stored_facts(connection, job.seg_uid, cases))
+        facts = routing.stored_facts(connection, job.seg_uid, cases)
+        route = self.stages.route(facts)
         if route.rule:
             decided = {"skip": route.skip, "bundle": route.bundle, "priority": route.priority}
             routing.note(connection, self.trail, job, route, decided)
@@ -160,7 +162,9 @@ class Pairer:
             reason = f"rule {route.rule}: {route.skip}"
             states.change(connection, self.trail, job, "refused", reason, cases=values)
             return
-        priority = route.priority or ROUTINE
+        requested = of_request(facts.values.get("requested_priority", ()))
+        priority = route.priority or requested or ROUTINE
+        sender, turn = take_turn(connection, job.seg_uid)
         states.change(
             connection,
             self.trail,
@@ -169,6 +173,8 @@ class Pairer:
             cases=values,
             priority=priority,
             bundle=route.bundle,
+            sender=sender,
+            turn=turn,
         )
         for case in cases:
             self.trail.record(
@@ -181,7 +187,7 @@ class Pairer:
                 patient=job.patient_id,
             )
             reading.applied(connection, self.trail, job, case)
-        self.enqueuer.enqueue(connection, assessment(job.id, job.run, priority))
+        self.enqueuer.enqueue(connection, assessment(job.id, job.run, priority, turn=turn))
 
     def _look_again(self, connection: Connection, row: Row[Any]) -> None:
         wait_s = self._assess_again(connection, row.sop_instance_uid)
@@ -211,11 +217,11 @@ class Pairer:
 
 
 def assessment(
-    job_id: int, run: int, priority: str, attempt: int = 0, delay_s: float = 0.0
+    job_id: int, run: int, priority: str, attempt: int = 0, delay_s: float = 0.0, turn: int = 0
 ) -> Task:
     """Return the task that assesses a job; `run` counts a person's retries."""
     key = f"assess:{job_id}:{run}:{attempt}"
-    return Task("inference", key, (job_id, run, attempt), delay_s, rank(priority))
+    return Task("inference", key, (job_id, run, attempt), delay_s, rank(priority, turn))
 
 
 def latest_job(connection: Connection, seg_uid: str) -> Row[Any] | None:

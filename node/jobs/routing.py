@@ -51,6 +51,7 @@ def header_facts(
         "model": (one.manufacturer_model_name for one in images),
         "segment_label": (case.label for case in cases),
         "reader": (seg.content_creator_name,),
+        "requested_priority": (one.requested_priority for one in everything),
         "patient_sex": (one.patient_sex for one in everything),
         "age_years": ages,
         "lesions": (float(len(cases)),),

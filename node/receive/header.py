@@ -142,6 +142,7 @@ def _header(dataset: Dataset, encoding: Encoding, pixels_sha256: str) -> Instanc
         manufacturer=read.text(dataset, "Manufacturer"),
         manufacturer_model_name=read.text(dataset, "ManufacturerModelName"),
         content_creator_name=read.text(dataset, "ContentCreatorName", 200),
+        requested_priority=_requested_priority(dataset),
         rows=read.integer(dataset, "Rows"),
         columns=read.integer(dataset, "Columns"),
         number_of_frames=max(1, read.integer(dataset, "NumberOfFrames", 1)),
@@ -150,6 +151,13 @@ def _header(dataset: Dataset, encoding: Encoding, pixels_sha256: str) -> Instanc
         segments=segments(dataset) if sop_class_uid in _SEGMENTATIONS else (),
         references=references(dataset),
     )
+
+
+def _requested_priority(dataset: Dataset) -> str:
+    """Return the first priority that the instance or one of its requests states."""
+    requests = (dataset, *read.items(dataset, "RequestAttributesSequence"))
+    stated = (read.text(request, "RequestedProcedurePriority", 16) for request in requests)
+    return next(filter(None, stated), "")
 
 
 def _shows_colour_flow(dataset: Dataset) -> bool:

@@ -14,6 +14,10 @@ _PROVEN: dict[str, Any] = {
     "postgresql_where": text("proven_at IS NOT NULL"),
     "sqlite_where": text("proven_at IS NOT NULL"),
 }
+_ACTIVE: dict[str, Any] = {
+    "postgresql_where": text("state IN ('queued', 'running')"),
+    "sqlite_where": text("state IN ('queued', 'running')"),
+}
 
 
 class Job(Base):
@@ -23,7 +27,7 @@ class Job(Base):
     then the bytes of its report are gone, and it keeps no instance any more.
 
     `priority` (stat, high, routine, low) and `bundle` ("" is the one that serves) are what routing
-    rules decided.
+    rules decided; `sender` and `turn` say when it is served among jobs of the same priority.
 
     `received_at` is when the SEG's first version came, `assessed_at` when its findings were stored,
     `proven_at` when every object of its report was first proven everywhere, `total_s` the seconds
@@ -37,6 +41,9 @@ class Job(Base):
         Index("ix_job_expired_at_updated_at", "expired_at", "updated_at"),
         Index("ix_job_received_at_total_s", "received_at", "total_s", **_PROVEN),
         Index("ix_job_total_s", "total_s", **_PROVEN),
+        Index("ix_job_sender_turn", "sender", "turn", **_ACTIVE),
+        Index("ix_job_turn", "turn", **_ACTIVE),
+        Index("ix_job_updated_at", "updated_at"),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     seg_uid: Mapped[str] = mapped_column(UID)
@@ -49,6 +56,8 @@ class Job(Base):
     run: Mapped[int] = mapped_column(default=0)
     priority: Mapped[str] = mapped_column(String(8), default="routine", server_default="routine")
     bundle: Mapped[str] = mapped_column(Text, default="", server_default="")
+    sender: Mapped[str] = mapped_column(String(80), default="", server_default="")
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     expired_at: Mapped[datetime | None]
