@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
 import typer
 
@@ -12,8 +13,16 @@ from node.config import load_settings
 _SIGNS = {"ok": "ok     ", "warning": "WARNING", "failed": "FAILED "}
 
 
-def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check configuration, ports, destinations, TLS, disk, database, device and bundle."""
+Strict = Annotated[bool, typer.Option("--strict", help="A warning fails, too.")]
+
+
+def doctor(
+    strict: Strict = False, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Check configuration, ports, peers, TLS, disk, database, clock, backup, device and bundle.
+
+    Exit status 1 if a check failed. It changes and migrates nothing.
+    """
     from node.service.checks import examine  # noqa: PLC0415 - SQLAlchemy on demand
 
     checks = []
@@ -23,5 +32,6 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             print(f"{_SIGNS[check.verdict]} {check.name}: {check.text}")
     if as_json:
         print_json([dataclasses.asdict(check) for check in checks])
-    if any(check.verdict == "failed" for check in checks):
+    bad = {"failed", "warning"} if strict else {"failed"}
+    if any(check.verdict in bad for check in checks):
         raise typer.Exit(1)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.audit import schema
 from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.config import (
@@ -22,23 +19,12 @@ from node.config import (
     WebSettings,
     is_loopback,
 )
-from node.database import open_engine, read_only
+from node.database import read_only
 from node.errors import CrdlError
+from node.service.check import Check, Verdict
+from node.service.checks_machine import check_device, check_permissions
+from node.service.checks_record import check_backup, check_clock, check_database, open_current
 from node.tls import days_left, server_context
-
-Verdict = Literal["ok", "warning", "failed"]
-# Studies an hour above which PostgreSQL is recommended: about a third of what SQLite sustained on
-# 2 cores (40 studies sent at once were proven in Orthanc after 25 s).
-_LONG_QUEUE = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the doctor's report."""
-
-    name: str
-    verdict: Verdict
-    text: str
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -48,11 +34,15 @@ def examine(settings: Settings) -> Iterator[Check]:
         ("ports", _ports),
         ("tls", _tls),
         ("disk", _disk),
-        ("database", _database),
+        ("permissions", check_permissions),
+        ("database", check_database),
+        ("clock", check_clock),
+        ("backup", check_backup),
         ("web", _web),
         ("retention", _retention),
         ("rules", _rules),
         ("destinations", _destinations),
+        ("device", check_device),
         ("model", _model),
     )
     for name, check in checks:
@@ -82,8 +72,29 @@ def _ports(settings: Settings) -> Iterator[Check]:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.settimeout(1)
             taken = port != 0 and probe.connect_ex((host, port)) == 0
-        state = "something listens there (this node, if it runs)" if taken else "free"
-        yield Check(f"port {name}", "ok", f"{host}:{port} {state}")
+        if not taken:
+            yield Check(f"port {name}", "ok", f"{host}:{port} free")
+        elif _is_running(settings):
+            yield Check(f"port {name}", "ok", f"{host}:{port} answers: this node runs")
+        else:
+            yield Check(
+                f"port {name}",
+                "warning",
+                f"{host}:{port} is taken, and no embedded node runs in {settings.node.data_dir}: "
+                "by a role of this node, or by another program",
+            )
+
+
+def _is_running(settings: Settings) -> bool:
+    """Say whether an embedded node holds the data folder."""
+    try:
+        with (settings.node.data_dir / "node.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _tls(settings: Settings) -> Iterator[Check]:
@@ -115,28 +126,14 @@ def _disk(settings: Settings) -> Iterator[Check]:
     yield Check("disk", verdict, f"{free_mib} MiB free in {where}, which is writable")
 
 
-def _database(settings: Settings) -> Iterator[Check]:
-    database = open_engine(settings.database_url)
-    schema.upgrade(database)
-    with database.begin() as connection:
-        connection.execute(text("SELECT 1"))
-    kind = database.dialect.name
-    yield Check("database", "ok", f"{kind}, schema {schema.revision(database)}")
-    if kind == "sqlite":
-        yield Check(
-            "database",
-            "ok",
-            f"SQLite serves one machine; above {_LONG_QUEUE} studies an hour use PostgreSQL",
-        )
-
-
 def _web(settings: Settings) -> Iterator[Check]:
     from node.web.auth.door import has_users  # noqa: PLC0415 - the web stack on demand
 
-    web, database = settings.web, open_engine(settings.database_url)
-    schema.upgrade(database)
-    users = has_users(database)
-    database.dispose()
+    web, database = settings.web, open_current(settings)
+    users = False
+    if database is not None:
+        users = has_users(database)
+        database.dispose()
     here, logins = is_loopback(web.host), users or bool(settings.oidc.issuer)
     if not logins:
         rule = "nobody logs in: everybody on this machine is an admin; `crdl users add` ends that"
@@ -162,8 +159,9 @@ def _retention(settings: Settings) -> Iterator[Check]:
     from node.jobs.retention import Keeper, Terms  # noqa: PLC0415 - on demand
 
     days = settings.retention
-    database = open_engine(settings.database_url)
-    schema.upgrade(database)
+    database = open_current(settings)
+    if database is None:
+        return
     terms = Terms(days.unreferenced_days, days.proven_days)
     blobs = BlobStore(settings.node.data_dir / "blobs")
     due = Keeper(database, Trail("doctor"), blobs, terms).due()
@@ -203,13 +201,16 @@ def _destinations(settings: Settings) -> Iterator[Check]:
 
 def _model(settings: Settings) -> Iterator[Check]:
     from models.errors import ModelsError  # noqa: PLC0415 - torch on demand
-    from node.service.activation import ROLES, chosen, load  # noqa: PLC0415
+    from node.service.activation import ROLES, Choice, chosen, load  # noqa: PLC0415
 
-    database = open_engine(settings.database_url)
-    schema.upgrade(database)
-    with read_only(database) as connection:
-        choices = {role: chosen(connection, role, settings.model) for role in ROLES}
-    database.dispose()
+    database = open_current(settings)
+    if database is None:
+        named = {"serving": settings.model.bundle, "shadow": settings.model.shadow}
+        choices = {role: Choice(named[role]) for role in ROLES}
+    else:
+        with read_only(database) as connection:
+            choices = {role: chosen(connection, role, settings.model) for role in ROLES}
+        database.dispose()
     for role, choice in choices.items():
         if not choice.bundle:
             continue
