@@ -14,7 +14,8 @@ from node.database import read_only
 from node.errors import ConfigurationError
 from node.jobs.engine import Enqueuer
 from node.service.activation import activate, chosen, deactivate
-from node.service.checks import Check, examine
+from node.service.check import Check
+from node.service.checks import examine
 from node.service.comparison import ComparisonError, compare
 from node.service.compose import Foundation, rejection_stage
 from node.web.console.ports import BundleRole, Bureau, Chosen, Ports
