@@ -18,6 +18,7 @@ from node.cli import (
     bench,
     cases,
     doctor,
+    export,
     jobs,
     models,
     outcomes,
@@ -52,6 +53,7 @@ app.add_typer(cases.app, name="cases")
 app.add_typer(reports.app, name="reports")
 app.add_typer(rules.app, name="rules")
 app.add_typer(outcomes.app, name="outcomes")
+app.add_typer(export.app, name="export")
 app.add_typer(audit.app, name="audit")
 app.add_typer(models.app, name="models")
 app.add_typer(users.app, name="users")

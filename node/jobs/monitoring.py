@@ -59,10 +59,10 @@ def monitored_cases(
     bundle = bundle_sha256 or (rows[-1].bundle_sha256 if rows else "")
     lesions: dict[tuple[str, str], Row[Any]] = {}
     for row in rows:
-        key = _lesion(row)
+        key = lesion_of(row)
         lesions.pop(key, None)  # the latest finding also has the latest place
         lesions[key] = row
-    truths = _truths(lesions, outcomes)
+    truths = truths_of(lesions, outcomes)
     inputs = {(row.detail["job"], row.subject): row.detail for row in seen}
     cases = tuple(
         _case(row, truths.get(key), inputs.get((row.job_id, row.case_name), {}))
@@ -72,16 +72,18 @@ def monitored_cases(
     return bundle, cases
 
 
-def _lesion(row: Row[Any]) -> tuple[str, str]:
+def lesion_of(row: Row[Any]) -> tuple[str, str]:
+    """Return whose lesion a finding is about, and which: tracking UID, or case name."""
     tracking = next(
         (c["tracking_uid"] for c in row.cases["cases"] if c["name"] == row.case_name), ""
     )
     return row.patient_id, tracking or row.case_name
 
 
-def _truths(
+def truths_of(
     lesions: dict[tuple[str, str], Row[Any]], outcomes: Sequence[Row[Any]]
 ) -> dict[tuple[str, str], Row[Any]]:
+    """Return the outcome of each lesion that has one; arguments as in `monitored_cases`."""
     by_case: dict[str, tuple[str, str]] = {}
     by_study: dict[str, set[tuple[str, str]]] = defaultdict(set)
     by_patient: dict[str, set[tuple[str, str]]] = defaultdict(set)

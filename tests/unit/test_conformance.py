@@ -15,6 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from node.config import Companion, ReportSettings, Settings
+from node.deidentify import profile
 from node.deliver import commitment, dimse, query, retrieve_dimse
 from node.receive import scp, statuses
 from node.report import build_report
@@ -120,3 +121,7 @@ def test_every_setting_is_listed_and_no_other() -> None:
         name = f"[[{section}]]" if section in {"destination", "source"} else f"[{section}]"
         settings |= {f"{name} {key}" for key in fields}
     assert listed == settings
+
+
+def test_the_options_of_de_identification_are_those_of_the_code() -> None:
+    assert pairs("de-identification") == profile.CODES
