@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from node.config.section import OptionalPath, Section
+
+PeerAddress = Annotated[
+    str, StringConstraints(pattern=r"^[^@\\]{1,16}@(\[[^\]]+\]|[^:@\s]+):\d{1,5}$")
+]
+"""`AE@HOST:PORT`."""
 
 
 class NodeSettings(Section):
@@ -16,6 +21,10 @@ class NodeSettings(Section):
     An empty `calling_ae_titles` admits any non-blank calling AE title. `name` tells this process
     from all others that share its database, and stays its own over restarts: what it had begun, it
     then resumes at once. Without a name it is named for its machine and process number.
+
+    `storage_commitment` tells modalities whether they may delete: yes only for what an archive
+    destination has. `commitment_peers` are modalities (`AE@HOST:PORT`) that are told on an
+    association of ours.
     """
 
     name: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")
@@ -28,6 +37,8 @@ class NodeSettings(Section):
     minimum_free_mib: int = Field(512, ge=0)
     maximum_backlog: int = Field(100_000, ge=1)
     accept_deflated: bool = False
+    storage_commitment: bool = False
+    commitment_peers: tuple[PeerAddress, ...] = ()
 
 
 class TlsPeerSettings(Section):

@@ -63,7 +63,7 @@ def deliver(
         if item.sop_instance_uid in already_sent and destination.verify != "none"
     ]
     try:
-        with _open(destination, settings, timeouts or Timeouts(), transaction_root) as archive:
+        with open_archive(destination, settings, timeouts, transaction_root) as archive:
             before = archive.prove(asked_first) if asked_first else {}
             to_send = [
                 item
@@ -85,9 +85,18 @@ def deliver(
     return Outcome(tuple(_outcomes(objects, before, answers, after)))
 
 
-def _open(
-    destination: DestinationSettings, settings: Settings, timeouts: Timeouts, root: str
+def open_archive(
+    destination: DestinationSettings, settings: Settings, given: Timeouts | None, root: str
 ) -> AbstractContextManager[Archive]:
+    """Return a connection to a destination in the way in which it is configured.
+
+    Args:
+        destination: Which.
+        settings: Our AE title and TLS.
+        given: How long to wait for it; None is as usual.
+        root: A UID below which storage commitment requests are numbered.
+    """
+    timeouts = given or Timeouts()
     if destination.protocol == "dicomweb":
         return DicomwebArchive(destination.name, destination.url, settings.tls, timeouts)
     peer = Peer.of(destination, settings, timeouts)

@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 
 from sqlalchemy import Connection
 
-Queue = Literal["pairing", "inference", "delivery", "fetch"]
-QUEUES: tuple[Queue, ...] = ("pairing", "inference", "delivery", "fetch")
+Queue = Literal["pairing", "inference", "delivery", "fetch", "commitment"]
+QUEUES: tuple[Queue, ...] = ("pairing", "inference", "delivery", "fetch", "commitment")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from node.receive.admission import Rejection, admit, congestion, limit_exceeded,
 from node.receive.announced import Announced
 from node.receive.associations import AssociationLog
 from node.receive.attributes import clean
+from node.receive.commitment_requests import NO_SUCH_SOP_CLASS, CommitmentRequests
 from node.receive.faults import DeclinedError
 from node.receive.inbox import Inbox
 from node.receive.limits import Turnstile
@@ -45,7 +46,9 @@ class Handlers:
         turnstile: Turnstile,
         rejections: RejectionLog,
         commitments: TakeCommitment | None = None,
+        requests: CommitmentRequests | None = None,
     ) -> None:
+        self._requests = requests
         self._commitments = commitments
         self._settings = settings
         self._inbox = inbox
@@ -65,6 +68,7 @@ class Handlers:
             (evt.EVT_ACCEPTED, self.on_accepted),
             (evt.EVT_C_STORE, self.on_store),
             (evt.EVT_N_EVENT_REPORT, self.on_event_report),
+            (evt.EVT_N_ACTION, self.on_action),
         ]
 
     def on_requested(self, event: Event) -> None:
@@ -118,6 +122,8 @@ class Handlers:
     def on_end(self, association: Association) -> None:
         """Close the association's row, however it ended."""
         self._turnstile.end(association)
+        if self._requests is not None:
+            self._requests.ended(association)
         identity = self._open.pop(association, None)
         if identity is None:
             return
@@ -132,6 +138,8 @@ class Handlers:
 
     def on_store(self, event: Event) -> int | Dataset:
         """Answer a C-STORE request; success only once the inbox has the instance."""
+        if self._requests is not None:
+            self._requests.heard(event.assoc)
         with self._changed:
             if self._draining:
                 return statuses.failure(statuses.OUT_OF_RESOURCES, "the node is stopping")
@@ -160,6 +168,19 @@ class Handlers:
             _LOG.exception("a commitment result could not be noted")
             return statuses.PROCESSING_FAILURE, None
         return status, None
+
+    def on_action(self, event: Event) -> tuple[int, Dataset | None]:
+        """Answer a storage commitment request (PS3.4 section J.3.2); success once it is noted."""
+        if self._requests is None:
+            return NO_SUCH_SOP_CLASS, None
+        association = event.assoc
+        try:
+            action = (event.action_type or 0, event.action_information)
+            calling_ae, identity = _peer(association)[0], self._open.get(association)
+            return self._requests.take(association, identity, calling_ae, action), None
+        except Exception:  # noqa: BLE001 - the handler boundary: the modality keeps its copies
+            _LOG.exception("a commitment request could not be taken")
+            return statuses.PROCESSING_FAILURE, None
 
     def drain(self, timeout_s: float) -> bool:
         """Decline what comes from now on and wait for what runs; say whether all is done."""

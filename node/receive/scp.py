@@ -20,6 +20,7 @@ from node.audit.trail import Trail
 from node.config import Settings
 from node.errors import ConfigurationError
 from node.receive.associations import AssociationLog
+from node.receive.commitment_requests import CommitmentRequests
 from node.receive.handlers import Handlers, TakeCommitment
 from node.receive.inbox import Inbox
 from node.receive.limits import Turnstile
@@ -46,7 +47,8 @@ class Receiver:
 
     `name` (letters, digits, - and _) stays the same over restarts and differs between receivers:
     associations and spool files that a killed receiver of this name left are cleared at the start.
-    `commitments` takes the results of storage commitment; without it none are accepted.
+    `commitments` takes the results of storage commitment, `requests` what modalities ask; without
+    them none are accepted.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Receiver:
         *,
         name: str = "receiver",
         commitments: TakeCommitment | None = None,
+        requests: CommitmentRequests | None = None,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
@@ -74,8 +77,11 @@ class Receiver:
             self._turnstile,
             self._rejections,
             commitments,
+            requests,
         )
-        self._takes_commitments = commitments is not None
+        # Where the archive opens the association it is the SCP: PS3.4 section J.3.3, by role
+        # selection (PS3.7 section D.3.3.4). A modality that asks us is the SCU, as usual.
+        self._roles = (requests is not None, commitments is not None)
         self._server: GuardedServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -161,10 +167,9 @@ class Receiver:
         entity.acse_timeout = limits.request_s  # ARTIM, PS3.8 section 9.1.5
         entity.network_timeout = limits.idle_s
         entity.add_supported_context(_VERIFICATION)
-        if self._takes_commitments:
-            # The archive opens the association and is the SCP: PS3.4 section J.3.3, by role
-            # selection (PS3.7 section D.3.3.4). We are never asked to commit anything.
-            entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=False, scp_role=True)
+        if any(self._roles):
+            scu, scp = self._roles
+            entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=scu, scp_role=scp)
         for uid, name in self._inbox.contexts.storage.items():
             _register(uid, name)
             entity.supported_contexts += [

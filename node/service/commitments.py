@@ -12,6 +12,7 @@ from node.deliver.commitment import read_event_report
 from node.deliver.statuses import NO_SUCH_OBJECT_INSTANCE, SUCCESS, status_name
 from node.errors import DeliveryError
 from node.jobs.committing import Committer, Result
+from node.jobs.pledging import PledgeBook
 
 _PROCESSING_FAILURE = 0x0110  # PS3.7 section C.5.21
 _NO_SUCH_EVENT_TYPE = 0x0113  # PS3.7 section C.5.13
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def commitment_taker(
-    settings: Settings, committer: Committer
+    settings: Settings, committer: Committer, book: PledgeBook
 ) -> Callable[[str, int, Dataset], int]:
     """Return what takes a calling AE title and an N-EVENT-REPORT, and gives its status.
 
@@ -40,6 +41,8 @@ def commitment_taker(
         except DeliveryError as error:
             _log.warning("%s: %s", calling_ae, error)
             return _NO_SUCH_EVENT_TYPE
+        if book.hear(result.transaction_uid, result.committed):
+            return SUCCESS
         known = committer.take(
             names[calling_ae],
             Result(

@@ -109,14 +109,19 @@ def _inbox(foundation: Foundation) -> Iterator[Inbox]:
 def _receive(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.committing import Committer  # noqa: PLC0415
     from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415
+    from node.jobs.pledging import PledgeBook  # noqa: PLC0415
     from node.receive.scp import Receiver  # noqa: PLC0415
     from node.service.commitments import commitment_taker  # noqa: PLC0415
+    from node.service.pledging import commitment_requests  # noqa: PLC0415
 
     rooms = (foundation.database, foundation.trail)
-    engine = DbosEnqueuer(foundation.database, lanes(foundation.settings))
+    settings = foundation.settings
+    engine = DbosEnqueuer(foundation.database, lanes(settings))
     with _inbox(foundation) as inbox, closing(engine) as enqueuer:
-        taker = commitment_taker(foundation.settings, Committer(*rooms, enqueuer))
-        receiver = Receiver(foundation.settings, inbox, *rooms, commitments=taker)
+        book = PledgeBook(*rooms, enqueuer)
+        taker = commitment_taker(settings, Committer(*rooms, enqueuer), book)
+        requests = commitment_requests(settings, book)
+        receiver = Receiver(settings, inbox, *rooms, commitments=taker, requests=requests)
         host, port = receiver.start()
         _announce(dicom=f"{host}:{port}")
         stop.wait()
@@ -164,10 +169,12 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.jobs.dbos_engine import DbosEngine  # noqa: PLC0415
     from node.jobs.delivering import Deliverer  # noqa: PLC0415
     from node.jobs.outage_watch import OutageWatch, start_outage_watch  # noqa: PLC0415
+    from node.jobs.pledging import PledgeBook  # noqa: PLC0415
     from node.jobs.recovery import start_sweeper  # noqa: PLC0415
     from node.service.chaining import keep_chain  # noqa: PLC0415
     from node.service.keeping import keep_house  # noqa: PLC0415
     from node.service.notify import start_notifier  # noqa: PLC0415
+    from node.service.pledging import pledger  # noqa: PLC0415
     from node.service.syslog import start_syslog  # noqa: PLC0415
 
     settings = foundation.settings
@@ -181,9 +188,14 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
         rooms = (foundation.database, foundation.trail, engine)
         deliverer = Deliverer(*rooms, compose(settings), foundation.blobs)
         with _fetcher(foundation, engine) as fetcher:
+            pledges = pledger(settings, PledgeBook(*rooms))
             engine.start(
-                {"delivery": deliverer, **fetcher},
-                {"delivery": settings.worker.delivery_threads, "fetch": _FETCH_THREADS},
+                {"delivery": deliverer, **fetcher, "commitment": pledges},
+                {
+                    "delivery": settings.worker.delivery_threads,
+                    "fetch": _FETCH_THREADS,
+                    "commitment": 1,
+                },
             )
             stop_watch = start_outage_watch(OutageWatch(*rooms))
             _announce()

@@ -22,6 +22,7 @@ from node.jobs.committing import Committer
 from node.jobs.dbos_engine import DbosEngine, migrate
 from node.jobs.delivering import Deliverer
 from node.jobs.dispatching import delivery
+from node.jobs.pledging import PledgeBook
 from node.receive.parser import HeaderParser
 from node.service.commitments import commitment_taker
 from node.service.compose import compose
@@ -107,7 +108,8 @@ def a_node(
         )
         engine = DbosEngine(desk.engine, "one")
         trail = Trail("test")
-        taker = commitment_taker(settings, Committer(desk.engine, trail, engine))
+        book = PledgeBook(desk.engine, trail, engine)
+        taker = commitment_taker(settings, Committer(desk.engine, trail, engine), book)
         engine.start(
             {"delivery": Deliverer(desk.engine, trail, engine, stages, desk.blobs)}, {"delivery": 2}
         )

@@ -23,6 +23,7 @@ from node.audit.tables.ledger import (
     LedgerSystem,
 )
 from node.audit.tables.outages import CircuitRow, InLine
+from node.audit.tables.pledges import Pledge
 from node.audit.tables.readings import Outcome, ReadingRow
 from node.audit.tables.reports import (
     Commitment,
@@ -70,6 +71,7 @@ __all__ = [
     "Notice",
     "OidcLogin",
     "Outcome",
+    "Pledge",
     "ReadingRow",
     "Report",
     "SavedQuery",

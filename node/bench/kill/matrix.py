@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -121,7 +121,7 @@ class Tally:
 
 
 def acts(database: str) -> tuple[Act, ...]:
-    """Return every way to kill on a database, in the order in which they take turns."""
+    """Return every way to kill on a database, in the order of the table."""
     at_random = [*_RANDOM, *(_RANDOM_ON_POSTGRESQL if database == "postgresql" else ())]
     return (
         *(Act("self", name) for name in boundaries()),
@@ -136,7 +136,7 @@ def run_matrix(folder: Path, database: str, rounds: int, seed: int, say: Say) ->
     Args:
         folder: An empty folder for all that is written.
         database: `sqlite` or `postgresql`.
-        rounds: How often each way takes its turn; they are interleaved.
+        rounds: How often each way takes its turn; they are mixed.
         seed: Of the moments of random kills.
         say: Told in one line what happens.
 
@@ -154,7 +154,7 @@ def run_matrix(folder: Path, database: str, rounds: int, seed: int, say: Say) ->
             lambda sent: sent - progress.ended() < _BACKLOG,
         )
         modality.start()
-        for tally in tallies * rounds:
+        for tally in _turns(tallies, rounds, moments):
             began_at = time.monotonic()
             done = _carry_out(site, tally.way, moments)
             site.heal()
@@ -180,6 +180,12 @@ def run_matrix(folder: Path, database: str, rounds: int, seed: int, say: Say) ->
         len(verdict.duplicated) + len(verdict.strangers),
     )
     return Matrix(database, rows, total_row, verdict, time.monotonic() - began)
+
+
+def _turns(tallies: list[Tally], rounds: int, chance: random.Random) -> Iterator[Tally]:
+    """Mix each round: a role that dies several times in a row is started again ever more slowly."""
+    for _ in range(rounds):
+        yield from chance.sample(tallies, len(tallies))
 
 
 def _carry_out(site: Site, way: Act, moments: random.Random) -> int:
