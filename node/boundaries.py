@@ -25,8 +25,18 @@ DIARY: Final = "killed"
 
 def boundaries() -> Mapping[str, str]:
     """Return every boundary in the order of the flow, with what has just happened there."""
-    table = tomllib.loads((files(__package__) / "boundaries.toml").read_text("utf-8"))
-    return MappingProxyType({name: text for room in table.values() for name, text in room.items()})
+    return MappingProxyType(
+        {name: text for room in _table().values() for name, text in room.items()}
+    )
+
+
+def rooms() -> Mapping[str, str]:
+    """Return the room of each boundary: receive, pair, assess or deliver."""
+    return {name: room for room, names in _table().items() for name in names}
+
+
+def _table() -> Mapping[str, Mapping[str, str]]:
+    return tomllib.loads((files(__package__) / "boundaries.toml").read_text("utf-8"))
 
 
 _FOLDER: Final = os.environ.get(VARIABLE)

@@ -27,7 +27,7 @@ from node.bench.harness import (
 from node.blobs import BlobStore
 from node.boundaries import DIARY, VARIABLE
 
-_BACK_S = 180.0
+_BACK_S = 400.0
 _ROLES = ("receive", "work", "deliver", "web")
 
 
@@ -85,8 +85,15 @@ class Site:
         path = self.orders / DIARY
         return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
 
+    @property
+    def tree_is_dead(self) -> bool:
+        """Whether the node has to be started anew."""
+        return self.node.process.poll() is not None
+
     def kill(self, victim: str) -> int:
-        """SIGKILL a role, the tree, the database or the archive; return how many processes."""
+        """SIGKILL a role, the tree, the database or the archive; return 0 where it is not there."""
+        if self.tree_is_dead:
+            return 0
         if victim == "tree":
             victims = self.node.tree()
         elif victim == "pacs":
@@ -110,11 +117,11 @@ class Site:
         self.dead.add("database")
         return 1
 
-    def heal(self) -> None:
-        """Bring back what is not there and wait until instances are taken again.
+    def bring_back(self) -> None:
+        """Start what is not there: the tree, the database, the archive; roles come by themselves.
 
         Raises:
-            HarnessError: If it does not come back.
+            HarnessError: If it does not start.
         """
         if "database" in self.dead and self.cluster is not None:
             _start_again(self.cluster)
@@ -122,8 +129,16 @@ class Site:
         if not psutil.pid_exists(self.archive.process_id) or _is_zombie(self.archive.process_id):
             ports = (self.archive.dicom_port, self.archive.http_port)
             self.archive = self.stack.enter_context(orthanc(self.folder / "pacs", ports=ports))
-        if self.node.process.poll() is not None:
+        if self.tree_is_dead:
             self.node = start(self.config, environment=self._environment())
+
+    def heal(self) -> None:
+        """Bring back what is not there and wait until instances are taken again.
+
+        Raises:
+            HarnessError: If it does not come back.
+        """
+        self.bring_back()
         deadline = time.monotonic() + _BACK_S
         while not (self._listens() and all(self.node.role(role) for role in _ROLES)):
             if self.node.process.poll() is not None or time.monotonic() > deadline:
