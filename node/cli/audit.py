@@ -1,4 +1,4 @@
-"""`crdl audit query|verify|head|export`."""
+"""`crdl audit query|verify|head|export|pseudonym`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
+from sqlalchemy import select
 
 from node.audit.export import Format
 from node.audit.export import export as write_export
+from node.audit.pseudonym import PSEUDONYM, Pseudonyms
 from node.audit.query import Question, ask
+from node.audit.tables import Study as StudyRow
 from node.audit.trail import Trail
 from node.audit.verify import read_heads, signed_head
 from node.audit.verify import verify as prove
 from node.cli.ledger import open_ledger
 from node.cli.output import ConfigOption, JsonOption, print_json, print_rows
 from node.config import load_settings
+from node.database import read_only
 from node.errors import InputError
 
 app = typer.Typer(help="The record of everything the node did.", no_args_is_help=True)
@@ -150,3 +154,22 @@ _FAULT_COLUMNS = ("kind", "where", "number", "detail")
 
 def _asked(question: Question) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(question).items() if value}
+
+
+@app.command()
+def pseudonym(
+    study: Annotated[str, typer.Argument(help="A UID, or a pseudonym from a log or a trace.")],
+    config: ConfigOption = None,
+) -> None:
+    """Tell what a study is called in logs and traces, or which study a pseudonym is."""
+    with open_ledger(config) as (database, sealer):
+        who = Pseudonyms(sealer)
+        if not PSEUDONYM.fullmatch(study):
+            print(who.of(study))
+            return
+        with read_only(database) as connection:
+            for uid in connection.scalars(select(StudyRow.study_instance_uid)):
+                if who.of(uid) == study:
+                    print(uid)
+                    return
+    raise InputError(f"no study of this node is {study}")

@@ -27,7 +27,10 @@ def serve(
     config: ConfigOption = None,
 ) -> None:
     """Run the node. Prints "ready dicom=HOST:PORT web=URL"; SIGTERM drains and exits 0."""
+    from node.service import logs  # noqa: PLC0415 - the room of the running node
+
     settings = load_settings(config)
+    logs.configure(settings, "supervisor" if role is Role.ALL else role.value)
     if role is Role.ALL:
         from node.service.compose import lay_foundation  # noqa: PLC0415
         from node.service.supervisor import ROLES, DataFolderLock, Supervisor  # noqa: PLC0415

@@ -16,6 +16,7 @@ from node.config.reporting import Companion, DestinationSettings, ReadingSetting
 from node.config.scale import WorkerSettings
 from node.config.section import is_loopback
 from node.config.settings import Settings, load_settings
+from node.config.telemetry import LogSettings, TelemetrySettings
 from node.config.workflow import RulesSettings, SourceSettings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "DestinationSettings",
     "IntendedUseSettings",
     "LimitSettings",
+    "LogSettings",
     "ModelSettings",
     "NodeSettings",
     "NotifySettings",
@@ -38,6 +40,7 @@ __all__ = [
     "Settings",
     "SourceSettings",
     "SyslogSettings",
+    "TelemetrySettings",
     "TlsPeerSettings",
     "TlsSettings",
     "WebSettings",

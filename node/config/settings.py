@@ -27,6 +27,7 @@ from node.config.record import (
 )
 from node.config.reporting import DestinationSettings, ReadingSettings, ReportSettings
 from node.config.scale import WorkerSettings
+from node.config.telemetry import LogSettings, TelemetrySettings
 from node.config.workflow import RulesSettings, SourceSettings
 from node.errors import ConfigurationError
 
@@ -49,6 +50,8 @@ class Settings(BaseSettings):
     notify: NotifySettings = NotifySettings()
     web: WebSettings = WebSettings()
     oidc: OidcSettings = OidcSettings()
+    log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     worker: WorkerSettings = WorkerSettings()
     model: ModelSettings = ModelSettings()
     intended_use: IntendedUseSettings = IntendedUseSettings()

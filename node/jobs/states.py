@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select, update
@@ -10,6 +11,8 @@ from node.audit.tables import Job
 from node.audit.trail import Trail
 from node.database import lock, utc_now
 from node.errors import JobError
+
+_log = logging.getLogger(__name__)
 
 State = Literal["waiting", "queued", "running", "delivering", "done", "refused", "held", "dead"]
 
@@ -80,6 +83,8 @@ def change(
     )
     if changed.rowcount != 1:
         raise JobError(f"job {job.id} has changed meanwhile; try again")
+    if state != job.state:
+        _log.info("job %d becomes %s", job.id, state, extra={"study": job.study_instance_uid})
     if state != job.state or reason != job.reason:
         trail.record(
             connection,

@@ -81,15 +81,15 @@ def _announce(**served: str) -> None:
 @contextmanager
 def _inbox(foundation: Foundation) -> Iterator[Inbox]:
     """The one way in, for the receiver and the web alike."""
-    from node.jobs.arriving import arrivals  # noqa: PLC0415
     from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415
+    from node.jobs.pairing import arrival  # noqa: PLC0415
     from node.receive.inbox import Inbox  # noqa: PLC0415
     from node.receive.parser import HeaderParser  # noqa: PLC0415
 
     enqueuer = DbosEnqueuer(foundation.database, lanes(foundation.settings))
 
-    def enqueue(connection: Connection, instance_ids: Sequence[int]) -> None:
-        enqueuer.enqueue(connection, arrivals(instance_ids))
+    def enqueue(connection: Connection, instance_id: int) -> None:
+        enqueuer.enqueue(connection, arrival(instance_id))
 
     settings = foundation.settings
     with HeaderParser(deadline_s=settings.limits.header_s) as parser:
@@ -176,12 +176,14 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.service.notify import start_notifier  # noqa: PLC0415
     from node.service.pledging import pledger  # noqa: PLC0415
     from node.service.syslog import start_syslog  # noqa: PLC0415
+    from node.service.tracing import start_tracing  # noqa: PLC0415
 
     settings = foundation.settings
     with holding(foundation.database, executor_name(settings, "deliver")) as executor:
         stop_sweeper = start_sweeper(foundation.database, executor, "deliver")
         stop_chainer = keep_chain(foundation)
         stop_syslog = start_syslog(foundation)
+        stop_tracing = start_tracing(foundation)
         stop_notifier = start_notifier(foundation)
         engine = DbosEngine(foundation.database, executor, lanes(settings), settings.worker.poll_s)
         stop_keeper = keep_house(foundation, engine.forget_finished)
@@ -206,6 +208,7 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
         stop_sweeper()
         stop_chainer()
         stop_notifier()
+        stop_tracing()
         stop_syslog()  # after the chainer: it sends what that chained last
 
 

@@ -90,3 +90,14 @@ def test_a_database_of_a_newer_version_is_refused(a_database: Engine) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigurationError, match="newer version"):
         schema.upgrade(a_database)
+
+
+def test_every_migration_has_a_number_of_its_own_and_follows_the_one_before() -> None:
+    folder = Path(schema.__file__).parent / "migrations" / "versions"
+    numbers = sorted(path.name[:4] for path in folder.glob("*.py"))
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+    for path in folder.glob("*.py"):
+        text, number = path.read_text(encoding="utf-8"), int(path.name[:4])
+        assert f'\nrevision = "{number:04}"' in text
+        before = f'"{number - 1:04}"' if number > 1 else "None"
+        assert f"\ndown_revision = {before}" in text
