@@ -79,9 +79,6 @@ def read_masks(
         PixelBudgetError: The segmentation is larger than `max_pixels`.
         UndecodablePixelsError: The pixel data cannot be decoded.
     """
-    # As text: a damaged one may hold several values, and those are unhashable.
-    if str(seg.get("SOPClassUID")) not in {SEGMENTATION, LABEL_MAP_SEGMENTATION}:
-        raise MalformedSegmentationError("The instance is no segmentation")
     try:
         return _read_masks(seg, fraction, max_pixels)
     except DECODER_FAILURES as error:  # an element is not what it should be
@@ -91,6 +88,9 @@ def read_masks(
 
 
 def _read_masks(seg: Dataset, fraction: float, max_pixels: int) -> tuple[SegmentMask, ...]:
+    # As text: a damaged one may hold several values, and those are unhashable.
+    if str(seg.get("SOPClassUID")) not in {SEGMENTATION, LABEL_MAP_SEGMENTATION}:
+        raise MalformedSegmentationError("The instance is no segmentation")
     numbers = _described_segments(seg)
     per_frame = _pixels_per_frame(seg)
     check_budget(number_of_frames(seg) * per_frame, max_pixels)

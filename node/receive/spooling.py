@@ -113,7 +113,13 @@ class SpoolingProvider(DIMSEServiceProvider):
                 file.discard()
 
     def _spool_file(self, message: C_STORE_RQ) -> SpoolFile:
-        """Open a file that begins as PS3.10 section 7.1 says."""
+        """Open a file that begins as PS3.10 section 7.1 says.
+
+        Raises:
+            ValueError: If the request lacks what an answer needs: pynetdicom would not answer, and
+                nobody would ever take the file.
+        """
+        _make_answerable(message)
         full = None if self._has_room() else OutOfResourcesError("the disk is nearly full")
         file = SpoolFile(self._spool, self._maximum_bytes, full)
         command = message.command_set
@@ -126,6 +132,20 @@ class SpoolingProvider(DIMSEServiceProvider):
         file.write(bytes(128) + b"DICM")
         write_file_meta_info(cast("Any", file), meta)  # it only writes
         return file
+
+
+def _make_answerable(message: C_STORE_RQ) -> None:
+    """Give a UID that is none a value that no data set has, so that it is refused as a mismatch.
+
+    Raises:
+        ValueError: If another element is missing (PS3.7 table 9.3-1).
+    """
+    command = message.command_set
+    for keyword in ("MessageID", "Priority"):
+        if not isinstance(command.get(keyword), int):
+            raise ValueError(f"a C-STORE request without {keyword}")  # noqa: TRY004 - the peer's
+    for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID"):
+        setattr(command, keyword, _uid(command.get(keyword)))
 
 
 def _uid(announced: object) -> UID:
