@@ -59,7 +59,18 @@ def test_a_token_of_the_provider_for_this_login_holds() -> None:
         {"iat": int(time.time()) + 3600},
         {"sub": None},
     ],
-    ids=str,
+    ids=[
+        "issuer",
+        "audience",
+        "audiences",
+        "party",
+        "nonce",
+        "no-nonce",
+        "over",
+        "no-end",
+        "future",
+        "no-subject",
+    ],
 )
 def test_a_token_with_a_claim_that_does_not_fit_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(AccessError, match="ID token"):
