@@ -10,7 +10,8 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +20,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from node.boundaries import passing
 from node.errors import BlobError
 
 _CHUNK = 1 << 20
+_FLUSHERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class BlobStore:
         self.root = root
         self.spool = root / "spool" / process
         self.spool.mkdir(parents=True, exist_ok=True)
+        self._flushers: ThreadPoolExecutor | None = None
 
     def path(self, sha256: str) -> Path:
         """Return where a blob lies (or would lie)."""
@@ -87,26 +89,56 @@ class BlobStore:
         Raises:
             BlobError: If the file cannot be stored, for example because the disk is full.
         """
+        blob = self.harden(spooled, sha256)
+        self.keep_all([(spooled, blob.sha256)])
+        return blob
+
+    def harden(self, spooled: Path, sha256: str | None = None) -> Blob:
+        """Put the bytes of a spool file on the disk: the first half of keeping it.
+
+        Raises:
+            BlobError: If the disk does not take them.
+        """
         try:
             with spooled.open("rb+") as file:
                 if sha256 is None:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                file.flush()
                 os.fsync(file.fileno())
-                size = os.fstat(file.fileno()).st_size
-            passing("file-synced")
-            target = self.path(sha256)
-            if not target.parent.is_dir():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _fsync_folder(target.parent.parent)
-                _fsync_folder(self.root)
-            with self._hold(fcntl.LOCK_SH):
-                spooled.replace(target)
-            passing("renamed")
-            _fsync_folder(target.parent)
+                return Blob(sha256, os.fstat(file.fileno()).st_size)
         except OSError as error:
             raise BlobError(f"cannot store {spooled.name}: {error.strerror}") from error
-        return Blob(sha256, size)
+
+    def keep_all(self, hardened: Sequence[tuple[Path, str]]) -> None:
+        """Move hardened spool files into the store: rename them, then fsync each folder once.
+
+        When this returns they are on the disk under their names.
+
+        Raises:
+            BlobError: If one cannot be moved; some of the others may be in the store then.
+        """
+        changed: dict[Path, None] = {}
+        try:
+            with self._hold(fcntl.LOCK_SH):
+                for spooled, sha256 in hardened:
+                    target = self.path(sha256)
+                    if not target.parent.is_dir():
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        changed |= dict.fromkeys((target.parent.parent, self.root))
+                    spooled.replace(target)
+                    changed[target.parent] = None
+            self._fsync_folders(list(changed))
+        except OSError as error:
+            raise BlobError(f"cannot store a received file: {error.strerror}") from error
+
+    def _fsync_folders(self, folders: Sequence[Path]) -> None:
+        """Fsync side by side: each is a flush of the disk, and the disk merges what waits."""
+        if len(folders) == 1:
+            _fsync_folder(folders[0])
+            return
+        if self._flushers is None:
+            self._flushers = ThreadPoolExecutor(_FLUSHERS, "fsync")
+        for _ in self._flushers.map(_fsync_folder, folders):
+            pass
 
     def open(self, sha256: str) -> BufferedReader:
         """Open a blob for reading.

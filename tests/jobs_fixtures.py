@@ -32,12 +32,13 @@ from node.case import (
 from node.config import PairingSettings
 from node.database import open_engine, utc_now
 from node.jobs.admin import Desk, list_jobs
+from node.jobs.arriving import arrivals
 from node.jobs.assessing import Assessor
 from node.jobs.circuit import PACE, Pace
 from node.jobs.dbos_engine import DbosEngine, migrate
 from node.jobs.delivering import Deliverer
 from node.jobs.engine import Handler, Queue
-from node.jobs.pairing import Pairer, arrival
+from node.jobs.pairing import Pairer
 from node.jobs.stages import (
     Assessment,
     AssessmentRequest,
@@ -198,7 +199,7 @@ class Node:
         for header in headers:
             with self.database.begin() as connection:
                 instance_id = keep(connection, self._moved(header))
-                self.engine.enqueue(connection, arrival(instance_id))
+                self.engine.enqueue(connection, arrivals([instance_id]))
 
     def _moved(self, header: InstanceHeader) -> InstanceHeader:
         text = json.dumps(header.to_json()).replace(f'"{STUDY}', f'"{self.study}')

@@ -198,9 +198,9 @@ def a_desk_in(
     blobs = BlobStore(folder / "blobs")
     enqueued: list[int] = []
 
-    def enqueue(connection: Connection, instance: int) -> None:
+    def enqueue(connection: Connection, instances: Sequence[int]) -> None:
         assert connection.in_transaction()
-        enqueued.append(instance)
+        enqueued.extend(instances)
 
     inbox = Inbox(settings.node, blobs, engine, Trail("receive"), parser, enqueue)
     return Desk(settings, inbox, engine, blobs, enqueued)

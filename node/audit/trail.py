@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +28,17 @@ Ledger = Literal[
     "reading",
     "access",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one row says; see `Trail.record`."""
+
+    event: str
+    subject: str
+    detail: Mapping[str, Any]
+    study: str = ""
+    patient: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,17 @@ class Trail:
             study: Study Instance UID, if the fact belongs to one.
             patient: Patient ID, likewise.
         """
-        at, facts = utc_now(), dict(detail or {})
+        entry = Entry(event, subject, detail or {}, study, patient)
+        connection.execute(insert(LEDGERS[ledger]).values(self._row(ledger, entry)))
+
+    def record_all(self, connection: Connection, ledger: Ledger, entries: Sequence[Entry]) -> None:
+        """Append a row an entry, in one statement."""
+        if entries:
+            rows = [self._row(ledger, entry) for entry in entries]
+            connection.execute(insert(LEDGERS[ledger]), rows)
+
+    def _row(self, ledger: Ledger, entry: Entry) -> dict[str, Any]:
+        at, facts = utc_now(), dict(entry.detail)
         seal = ""
         if self.sealer is not None:
             seal = self.sealer.seal(
@@ -74,23 +95,21 @@ class Trail:
                     ledger,
                     at.strftime(TIME),
                     self.actor,
-                    event,
-                    subject,
-                    study,
-                    patient,
+                    entry.event,
+                    entry.subject,
+                    entry.study,
+                    entry.patient,
                     canonical_json(facts),
                 )
             )
-        connection.execute(
-            insert(LEDGERS[ledger]).values(
-                at=at,
-                schema_version=SCHEMA_VERSION,
-                actor=self.actor,
-                event=event,
-                subject=subject,
-                study_instance_uid=study,
-                patient_id=patient,
-                detail=facts,
-                seal=seal,
-            )
-        )
+        return {
+            "at": at,
+            "schema_version": SCHEMA_VERSION,
+            "actor": self.actor,
+            "event": entry.event,
+            "subject": entry.subject,
+            "study_instance_uid": entry.study,
+            "patient_id": entry.patient,
+            "detail": facts,
+            "seal": seal,
+        }

@@ -18,6 +18,7 @@ from node.boundaries import passing
 from node.case import Case, FrameReference, InstanceHeader, Pairing
 from node.database import lock, read_only, utc_now
 from node.jobs import reading, routing, states
+from node.jobs.arriving import ANEW, pair_all
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.fairness import take_turn
 from node.jobs.fetching import fetching
@@ -34,11 +35,6 @@ SEGMENTATIONS = frozenset(
 )
 
 
-def arrival(instance_id: int) -> Task:
-    """Return the task that pairs an instance just acknowledged."""
-    return Task("pairing", f"pair:{instance_id}", (instance_id,))
-
-
 @dataclass(frozen=True)
 class Pairer:
     """Runs the tasks of the pairing queue."""
@@ -49,13 +45,10 @@ class Pairer:
     stages: Stages
     blobs: BlobStore
 
-    def __call__(self, instance_id: int, anew: int = 0) -> None:
-        """Pair what an acknowledged instance makes possible.
-
-        `anew`: it is a SEG, and a person has read one of its lesions in the console.
-        """
+    def __call__(self, *arguments: int | str) -> None:
+        """Pair what acknowledged instances make possible; see `arriving`."""
         passing("pairing-begun")
-        self._pair(instance_id, anew=bool(anew))
+        pair_all(self._pair, arguments)
         passing("paired")
 
     def _pair(self, instance_id: int, *, anew: bool) -> None:
@@ -192,7 +185,7 @@ class Pairer:
     def _look_again(self, connection: Connection, row: Row[Any]) -> None:
         wait_s = self._assess_again(connection, row.sop_instance_uid)
         if wait_s:
-            again = Task("pairing", f"pair:{row.id}:{uuid4()}", (row.id, 1), wait_s)
+            again = Task("pairing", f"pair:{row.id}:{uuid4()}", (row.id, ANEW), wait_s)
             self.enqueuer.enqueue(connection, again)
 
     def _assess_again(self, connection: Connection, seg_uid: str) -> float:

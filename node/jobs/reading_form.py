@@ -20,6 +20,7 @@ from node.case import Case
 from node.database import lock, utc_now
 from node.errors import InputError, JobError
 from node.jobs import states
+from node.jobs.arriving import ANEW
 from node.jobs.engine import Enqueuer, Task
 from node.jobs.pairing import current_instance, latest_job
 from sr_templates.features import features
@@ -95,7 +96,7 @@ class ReadingDesk:
             if seg is None:
                 raise JobError(f"the images of job {job.id} have expired; send the study again")
             self._keep(connection, job, case, reading, source)
-            self.enqueuer.enqueue(connection, Task("pairing", f"read:{source}", (seg.id, 1)))
+            self.enqueuer.enqueue(connection, Task("pairing", f"read:{source}", (seg.id, ANEW)))
         return source
 
     def _keep(

@@ -201,7 +201,7 @@ class Handlers:
         if file.failure is not None:
             file.discard()
             raise self._inbox.decline(file.failure, source, identity, announced)
-        self._inbox.accept(file.path, source, identity, announced)
+        self._inbox.accept(file.path, source, identity, announced, file.sha256)
         return statuses.SUCCESS
 
 

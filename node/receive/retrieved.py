@@ -121,7 +121,7 @@ class RetrievedIntake:
             file.discard()
             return self._inbox.decline(file.failure, source, None, announced)
         try:
-            self._inbox.accept(file.path, source, announced=announced)
+            self._inbox.accept(file.path, source, announced=announced, sha256=file.sha256)
         except DeclinedError as error:
             return error
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -11,7 +12,6 @@ from node.errors import IntakeError
 from node.receive.faults import OutOfResourcesError, TooLargeError
 
 _TOLERATED: Final = 2  # times the size of an instance, before its sender is cut off
-_BUFFER_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -51,8 +51,10 @@ class SpoolFile:
         self.failure = failure
         self._maximum_bytes = maximum_bytes
         self._size = 0
+        self._digest = hashlib.sha256()
+        # Without a buffer: what comes are pieces of a PDU's size.
         self._file = NamedTemporaryFile(  # noqa: SIM115 - open until the data set is complete
-            dir=spool, suffix=".part", delete=False, buffering=_BUFFER_BYTES
+            dir=spool, suffix=".part", delete=False, buffering=0
         )
         self.name = self._file.name
 
@@ -63,13 +65,18 @@ class SpoolFile:
 
     @property
     def file(self) -> Self:
-        """The library flushes `file` after every fragment; the buffer is flushed on `close`."""
+        """The library flushes `file` after every fragment."""
         return self
 
-    def flush(self) -> None:
-        """Keep the bytes in the buffer: nobody reads the file before it is closed."""
+    @property
+    def sha256(self) -> str:
+        """The hash of all that was written, in hexadecimal; of the file, unless it failed."""
+        return self._digest.hexdigest()
 
-    def write(self, data: bytes) -> int:
+    def flush(self) -> None:
+        """There is no buffer."""
+
+    def write(self, data: bytes | memoryview) -> int:
         """Append bytes, unless something has failed before.
 
         Raises:
@@ -86,13 +93,18 @@ class SpoolFile:
                 self.failure = TooLargeError(f"the instance is larger than {mib} MiB")
                 self._file.truncate(0)  # it is not kept: others may have the room
             else:
-                self._file.write(data)
+                self._digest.update(data)
+                self._append(memoryview(data))
         except OSError as error:
             self.failure = _unwritable(error)
         return len(data)
 
+    def _append(self, data: memoryview) -> None:
+        while data:  # the system may take less than it is given
+            data = data[self._file.write(data) :]
+
     def close(self) -> None:
-        """Write out the buffer."""
+        """Let nothing more be written."""
         try:
             self._file.close()
         except OSError as error:

@@ -13,7 +13,7 @@ from node.config import LimitSettings
 from node.receive import statuses
 from node.receive.announced import Announced
 from node.receive.faults import DeclinedError, OutOfResourcesError, TooLargeError
-from node.receive.inbox import Accepted, Inbox
+from node.receive.inbox import Inbox
 from node.receive.multipart import (
     MultipartError,
     MultipartParser,
@@ -22,6 +22,7 @@ from node.receive.multipart import (
     PartEnd,
     parse_content_type,
 )
+from node.receive.settling import Accepted
 from node.receive.spool_file import SpoolFile, own_spool
 
 _PARTS = 10_000  # of one request; a study of more is sent in several
@@ -130,7 +131,7 @@ class StowService:
             file.discard()
             return self._inbox.decline(file.failure, source, None, announced)
         try:
-            return self._inbox.accept(file.path, source, announced=announced)
+            return self._inbox.accept(file.path, source, announced=announced, sha256=file.sha256)
         except DeclinedError as error:
             return error
 

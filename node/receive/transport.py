@@ -31,6 +31,7 @@ from pynetdicom.transport import (
 from node.config import LimitSettings
 from node.receive.admission import BLANK_TITLE, Rejection, limit_exceeded
 from node.receive.limits import Turnstile
+from node.receive.reactor import AwaitedProvider, WokenProvider
 from node.receive.rejections import RejectionLog, TurnedAway
 from node.receive.spooling import SpoolingProvider
 from node.tls import ServerTls
@@ -55,6 +56,11 @@ class GuardedSocket(AssociationSocket):
         self.__dict__.update(vars(made))
         self._pdu_deadline_s = pdu_deadline_s
         self._expects_request = True
+        self._unread = bytearray()
+
+    def unread(self, header: bytearray) -> None:
+        """Give back the header of a PDU, for the next one who reads a header."""
+        self._unread = header
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly so many bytes, fewer only if the peer has closed the connection.
@@ -65,6 +71,9 @@ class GuardedSocket(AssociationSocket):
             OSError: If the body is longer than a PDU may be.
             TimeoutError: If it has not come within the deadline.
         """
+        if self._unread and nr_bytes == len(self._unread):
+            received, self._unread = self._unread, bytearray()
+            return received
         if nr_bytes > MAXIMUM_PDU_BYTES + _PDU_SLACK_BYTES:
             raise OSError(f"a PDU of {nr_bytes} bytes exceeds {MAXIMUM_PDU_BYTES}")
         connection = cast("socket.socket", self.socket)
@@ -119,6 +128,7 @@ class GuardedRequestHandler(RequestHandler):
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
         association.start()
         association.join()
+        cast("WokenProvider", association.dul).close()
         cast("SpoolingProvider", association.dimse).drop_incomplete()
         self.server.settings.on_end(association)
 
@@ -127,9 +137,10 @@ class GuardedRequestHandler(RequestHandler):
         settings = self.server.settings
         made = cast("AssociationSocket", association.dul.socket)
         association.dul.socket = GuardedSocket(made, settings.limits.pdu_s)
-        association.dimse = SpoolingProvider(
+        association.dimse = AwaitedProvider(
             association, settings.spool, settings.has_room, settings.limits.maximum_instance_bytes
         )
+        association.dul = WokenProvider(association)
         return association
 
 

@@ -81,15 +81,15 @@ def _announce(**served: str) -> None:
 @contextmanager
 def _inbox(foundation: Foundation) -> Iterator[Inbox]:
     """The one way in, for the receiver and the web alike."""
+    from node.jobs.arriving import arrivals  # noqa: PLC0415
     from node.jobs.dbos_engine import DbosEnqueuer  # noqa: PLC0415
-    from node.jobs.pairing import arrival  # noqa: PLC0415
     from node.receive.inbox import Inbox  # noqa: PLC0415
     from node.receive.parser import HeaderParser  # noqa: PLC0415
 
     enqueuer = DbosEnqueuer(foundation.database, lanes(foundation.settings))
 
-    def enqueue(connection: Connection, instance_id: int) -> None:
-        enqueuer.enqueue(connection, arrival(instance_id))
+    def enqueue(connection: Connection, instance_ids: Sequence[int]) -> None:
+        enqueuer.enqueue(connection, arrivals(instance_ids))
 
     settings = foundation.settings
     with HeaderParser(deadline_s=settings.limits.header_s) as parser:

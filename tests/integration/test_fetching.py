@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,10 +21,11 @@ from node.audit.tables import Instance, Job, LedgerJob
 from node.audit.trail import Trail
 from node.config import Settings
 from node.database import utc_now
+from node.jobs.arriving import arrivals
 from node.jobs.dbos_engine import DbosEngine, migrate
 from node.jobs.engine import Task
 from node.jobs.fetching import DELAYS_S, Fetcher, here
-from node.jobs.pairing import Pairer, arrival
+from node.jobs.pairing import Pairer
 from node.jobs.stages import FetchAnswer, FetchQuestion
 from node.receive.inbox import Inbox
 from node.receive.parser import HeaderParser
@@ -109,8 +110,8 @@ def a_node(
     desk = a_desk_in(folder, parser)
     queues = Queues()
 
-    def enqueue(connection: Connection, instance: int) -> None:
-        queues.enqueue(connection, arrival(instance))
+    def enqueue(connection: Connection, instances: Sequence[int]) -> None:
+        queues.enqueue(connection, arrivals(instances))
 
     desk.inbox = Inbox(
         desk.settings.node, desk.blobs, desk.engine, Trail("receive"), parser, enqueue

@@ -21,9 +21,9 @@ from sqlalchemy import Engine, delete, func, insert, make_url, select
 from node.audit.tables import Delivery, FindingRow, Lease, Report
 from node.database import open_engine, server_now
 from node.jobs.admin import list_jobs
+from node.jobs.arriving import arrivals
 from node.jobs.dbos_engine import DbosEnqueuer
 from node.jobs.engine import BegunTask
-from node.jobs.pairing import arrival
 from node.jobs.recovery import Sweeper, judge, start_sweeper
 from tests.factories import a_seg, a_segment, an_image
 from tests.jobs_fixtures import DATABASES, a_database, keep
@@ -129,7 +129,7 @@ def _receive(database: Engine, number: int) -> None:
         seg = a_seg(a_segment(1, image.sop_instance_uid), uid=f"1.7.{study}.3", **fields)
         with database.begin() as connection:
             for header in (image, seg):
-                enqueuer.enqueue(connection, arrival(keep(connection, header)))
+                enqueuer.enqueue(connection, arrivals([keep(connection, header)]))
     enqueuer.close()
 
 

@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -21,6 +22,7 @@ from node.errors import IntakeError
 from node.receive.announced import Announced
 from node.receive.faults import DeclinedError
 from node.receive.parser import HeaderParser
+from node.receive.settling import Settler
 from sr_templates.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from tests.receive_fixtures import Desk, a_desk_in, a_document, an_ultrasound, encoded
 
@@ -60,12 +62,12 @@ def test_bytes_are_synced_renamed_and_committed_in_this_order(
         steps.append("fsync file" if name.endswith(".part") else "fsync folder")
         real_fsync(descriptor)
 
-    def replace(path: Path, target: Any) -> Path:
+    def rename(path: Path, target: Any) -> Path:
         steps.append("rename")
         return real_replace(path, target)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(Path, "replace", rename)
     event.listen(a_desk.engine, "commit", lambda _: steps.append("commit"))
     a_desk.accept(an_ultrasound())
     last_sync = max(n for n, step in enumerate(steps) if step == "fsync folder")
@@ -144,7 +146,8 @@ def test_a_failing_enqueue_takes_the_row_back_and_the_sender_is_told(
     def fail(*_: object) -> None:
         raise OperationalError("INSERT", {}, Exception("disk I/O error"))
 
-    monkeypatch.setattr(a_desk.inbox, "_enqueue", fail)
+    group = a_desk.inbox._group
+    monkeypatch.setattr(group, "_work", replace(cast("Settler", group._work), enqueue=fail))
     with pytest.raises(DeclinedError) as declined:
         a_desk.accept(an_ultrasound())
     assert declined.value.status == 0xA700
