@@ -97,6 +97,24 @@ def kill(
         raise typer.Exit(1)
 
 
+@app.command()
+def freeze(
+    rounds: Annotated[int, typer.Option(min=1, help="Of freezing, killing and replacing.")] = 4,
+    seed: Annotated[int, typer.Option(help="Of who and when.")] = 7,
+    folder: Annotated[Path | None, typer.Option(help="Keep here what was written.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Freeze and kill workers and senders of a fleet over PostgreSQL; count what is lost."""
+    from node.bench.kill.fleet import run_fleet  # noqa: PLC0415 - slow imports
+
+    with _working_folder(folder) as root:
+        run = run_fleet(root / "fleet", rounds, seed, _say)
+    row = run.to_json()
+    print_rows([row], list(row), as_json=as_json, title="Frozen and dead processes")
+    if not run.verdict.clean:
+        raise typer.Exit(1)
+
+
 @contextmanager
 def _working_folder(kept: Path | None) -> Iterator[Path]:
     """A folder that is gone afterwards, unless a person named one."""

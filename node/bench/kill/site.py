@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import time
@@ -97,7 +96,7 @@ class Site:
         if victim == "tree":
             victims = self.node.tree()
         elif victim == "pacs":
-            victims = [psutil.Process(self.archive.process_id)]
+            victims = _alive(self.archive.process_id)
         elif victim in {"database", "database-immediate"}:
             return self._kill_database(immediate=victim != "database")
         else:
@@ -202,18 +201,12 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
+def _alive(process_id: int) -> list[psutil.Process]:
+    return [] if _is_zombie(process_id) else [psutil.Process(process_id)]
+
+
 def _is_zombie(process_id: int) -> bool:
     try:
         return bool(psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def freeze(process_id: int) -> None:
-    """SIGSTOP a process: it holds what it holds and does nothing."""
-    os.kill(process_id, signal.SIGSTOP)
-
-
-def thaw(process_id: int) -> None:
-    """Let a frozen process go on."""
-    os.kill(process_id, signal.SIGCONT)
