@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from node.audit.tables import Instance
-from node.jobs.pairing import arrival
+from node.jobs.arriving import arrivals
 from node.jobs.stages import Assessment, AssessmentRequest
 from tests.factories import a_seg, a_segment, an_image
 from tests.jobs_fixtures import DATABASES, Node, Rooms, a_database, a_node, keep
@@ -49,7 +49,7 @@ def send(node: Node, sender: str, name: str, priority: str = "") -> None:
             number = keep(connection, header)
             source = update(Instance).where(Instance.id == number).values(source=f"{sender}@h")
             connection.execute(source)
-            node.engine.enqueue(connection, arrival(number))
+            node.engine.enqueue(connection, arrivals([number]))
 
 
 def queued(node: Node, number: int) -> None:
