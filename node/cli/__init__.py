@@ -12,6 +12,7 @@ import typer
 
 from models.errors import ModelsError
 from node.cli import (
+    alive,
     assess,
     audit,
     backup,
@@ -45,6 +46,7 @@ app.command("assess")(assess.assess)
 app.command("features")(assess.features)
 app.command("send")(send.send)
 app.command("doctor")(doctor.doctor)
+app.command("alive")(alive.alive)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("simulate")(simulate.simulate)

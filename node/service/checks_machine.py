@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from node.config import Settings
 from node.service.check import Check, Verdict
 
-_SECRET = ("key", "passphrase_file", "client_secret_file")
+_SECRET = ("key", "key_password_file", "passphrase_file", "client_secret_file", "url_file")
 
 
 def check_permissions(settings: Settings) -> Iterator[Check]:
@@ -29,9 +29,12 @@ def check_permissions(settings: Settings) -> Iterator[Check]:
                 f"{data} belongs to another user than runs this; run doctor as the node's user",
             )
     for path in _secrets(settings):
-        if path.is_file() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            # The audit key proves the record: who can read it can forge it.
-            verdict: Verdict = "failed" if path == settings.audit_key else "warning"
+        mode = path.stat().st_mode if path.is_file() else 0
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            # The audit key proves the record: who can read it can forge it. A group of the node's
+            # own is fine (Kubernetes mounts secrets so), everybody is not.
+            fatal = path == settings.audit_key and mode & stat.S_IRWXO
+            verdict: Verdict = "failed" if fatal else "warning"
             yield Check("permissions", verdict, f"others may read {path}; chmod 600 {path}")
         elif path.exists() and not os.access(path, os.R_OK):
             yield Check("permissions", "failed", f"{path} cannot be read by this user")
