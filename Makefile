@@ -1,5 +1,5 @@
 # Thin targets; the work is in deploy/*.sh and in the commands of `crdl`.
-.PHONY: demo test setup bench
+.PHONY: demo test setup bench sbom
 VENV := .venv
 
 demo: $(VENV)/.ready
@@ -12,6 +12,9 @@ setup: $(VENV)/.ready
 
 bench: $(VENV)/.ready-test
 	sh deploy/bench.sh
+
+sbom: $(VENV)/.ready-test
+	sh deploy/sbom.sh
 
 $(VENV)/.ready: pyproject.toml deploy/constraints.txt deploy/setup.sh
 	sh deploy/setup.sh runtime
