@@ -88,8 +88,8 @@ def render() -> str:
             "",
             f"- Cause: {one.cause}",
             f"- Harm: {one.harm}",
-            f"- Severity {one.severity}; probability {one.before}, with the control {one.after}: "
-            f"{one.verdict}",
+            f"- Severity {one.severity}; probability {one.before}, with the control {one.after}",
+            f"- Residual risk: {one.verdict}",
             f"- Control: {one.control}",
             *(f"- Proof: `{name}`" for name in one.tests),
             *([f"- Left to the site: {one.residual}"] if one.residual else []),

@@ -67,7 +67,7 @@ def runtime() -> Iterator[Distribution]:
 
 def licence_of(found: Distribution) -> str:
     """Return the licence that a distribution's metadata names, "" if it names none."""
-    expression = found.metadata.get("License-Expression")
+    expression = found.metadata.json.get("license_expression")
     if expression:
         return str(expression)
     classified = [
@@ -77,7 +77,7 @@ def licence_of(found: Distribution) -> str:
     ]
     if classified:
         return " AND ".join(sorted(set(classified)))
-    lines = str(found.metadata.get("License", "")).strip().splitlines()
+    lines = str(found.metadata.json.get("license", "")).strip().splitlines()
     return lines[0].strip() if lines else ""
 
 
