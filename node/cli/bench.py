@@ -77,6 +77,7 @@ def kill(
         typer.Option(help="sqlite or postgresql; without it, one after the other."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each kill takes its turn.")] = 4,
+    minutes: Annotated[float, typer.Option(min=0.1, help="After so many nobody is killed.")] = 60,
     seed: Annotated[int, typer.Option(help="Of the moments of random kills.")] = 7,
     folder: Annotated[Path | None, typer.Option(help="Keep here what was written.")] = None,
     as_json: JsonOption = False,
@@ -86,7 +87,9 @@ def kill(
 
     kinds = database or ["sqlite", "postgresql"]
     with _working_folder(folder) as root:
-        matrices = [run_matrix(root / kind, kind, rounds, seed, _say) for kind in kinds]
+        matrices = [
+            run_matrix(root / kind, kind, rounds, seed, _say, minutes=minutes) for kind in kinds
+        ]
     if as_json:
         print_json([matrix.to_json() for matrix in matrices])
     else:

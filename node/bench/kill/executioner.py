@@ -12,7 +12,7 @@ from node.bench.kill.acts import Act
 from node.bench.kill.site import Site
 
 _COMES_BY_S: Final = 240.0
-_PAUSE_S: Final = (4.0, 12.0)
+_PAUSE_S: Final = (10.0, 25.0)
 _MISSES: Final = 200
 _POLL_S: Final = 0.1
 _DEAD_S: Final = (0.2, 4.0)
@@ -45,6 +45,10 @@ class Line:
         """Whether nobody is to die any more."""
         return self._out is None and not self._ways
 
+    def give_up(self) -> None:
+        """Send nobody out any more."""
+        self._ways.clear()
+
     def recall(self, site: Site) -> None:
         """Take the order back while the node starts: a role that dies before it is ready ends it.
 
@@ -69,9 +73,18 @@ class Line:
 
 
 def executions(
-    site: Site, ways: Sequence[Act], rounds: int, chance: random.Random
+    site: Site, ways: Sequence[Act], rounds: int, chance: random.Random, seconds: float
 ) -> Iterator[Execution]:
-    """Carry every way out `rounds` times and bring back what has died; yield each as it is done."""
+    """Carry ways out and bring back what has died; yield each as it is done.
+
+    Args:
+        site: Whose processes die.
+        ways: How.
+        rounds: How often each is carried out.
+        chance: Decides the order, and the moments of random kills.
+        seconds: After which no more is begun.
+    """
+    end = time.monotonic() + seconds
     mixed = [way for _ in range(rounds) for way in chance.sample(list(ways), len(ways))]
     names = dict.fromkeys(way.line for way in mixed)
     lines = [Line([w for w in mixed if w.line == name]) for name in names if name != "random"]
@@ -92,6 +105,11 @@ def executions(
                 time.sleep(chance.uniform(*_DEAD_S) if kills else 0.0)
                 yield Execution(way, kills, began, time.monotonic())
             next_at = time.monotonic() + chance.uniform(*_PAUSE_S)
+        if time.monotonic() > end:
+            at_random.clear()
+            for line in lines:
+                line.recall(site)
+                line.give_up()
         if site.tree_is_dead:
             for line in lines:
                 line.recall(site)

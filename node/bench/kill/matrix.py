@@ -91,15 +91,18 @@ class Tally:
         )
 
 
-def run_matrix(folder: Path, database: str, rounds: int, seed: int, say: Say) -> Matrix:
+def run_matrix(
+    folder: Path, database: str, rounds: int, seed: int, say: Say, *, minutes: float
+) -> Matrix:
     """Kill in every way, `rounds` times each, while a modality sends.
 
     Args:
         folder: An empty folder for all that is written.
         database: `sqlite` or `postgresql`.
-        rounds: How often each way is carried out.
+        rounds: How often each way is carried out, if there is time.
         seed: Of the order, and of the moments of random kills.
         say: Told in one line what happens.
+        minutes: After which nobody is killed any more; then all that was sent is settled.
 
     Raises:
         HarnessError: If a part does not come back after a kill.
@@ -114,7 +117,8 @@ def run_matrix(folder: Path, database: str, rounds: int, seed: int, say: Say) ->
             lambda sent: sent - progress.ended() < _BACKLOG,
         )
         modality.start()
-        for done in executions(site, tuple(tallies), rounds, random.Random(seed)):  # noqa: S311 - chance, no secret
+        chance = random.Random(seed)  # noqa: S311 - no secret
+        for done in executions(site, tuple(tallies), rounds, chance, 60 * minutes):
             tally = tallies[done.way]
             tally.kills += done.kills
             tally.windows.append((done.began, done.ended))
