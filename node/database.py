@@ -25,6 +25,16 @@ _SQLITE_PRAGMAS = (
     "synchronous=FULL",  # a commit is on the disk when it returns
 )
 
+#: libpq's connection parameters: seconds to connect, seconds to the first sign of life that is
+#: asked of an idle connection and between further ones, milliseconds for what was sent to arrive.
+_PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+
 #: Seconds after which PostgreSQL ends a transaction whose process does nothing; ours take less
 #: than one.
 IDLE_TRANSACTION_S = 10.0
@@ -87,6 +97,9 @@ def open_engine(url: str) -> Engine:
         # A process that freezes in a transaction would keep its locks from its successor.
         milliseconds = int(1000 * IDLE_TRANSACTION_S)
         options = f"-c idle_in_transaction_session_timeout={milliseconds}"
+        # A server that is cut off says nothing: without a limit a receiver would hang with it for a
+        # quarter of an hour. In the URL, so that the engine of the queues has them as well.
+        parsed = parsed.set(query={**_PATIENCE, **parsed.query})
         return create_engine(
             parsed,
             pool_size=10,

@@ -26,18 +26,20 @@ _STOP_S = 30.0
 class Postgres:
     """A cluster that trusts everybody on the loopback, with fsync on.
 
-    It can be killed and started again on its folder and port, as after a power loss.
+    It can be killed and started again on its folder and port, as after a power loss. On another
+    `host` it trusts everybody in that address's network (/24).
     """
 
-    def __init__(self, programs: Path, port: int, folder: Path) -> None:
+    def __init__(self, programs: Path, port: int, folder: Path, host: str = LOOPBACK) -> None:
         self.port = port
+        self.host = host
         self.folder = folder
         self._programs = programs
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of one of its databases, as SQLAlchemy wants it."""
-        return f"postgresql+psycopg://{POSTGRES_USER}@{LOOPBACK}:{self.port}/{database}"
+        return f"postgresql+psycopg://{POSTGRES_USER}@{self.host}:{self.port}/{database}"
 
     def new_database(self) -> str:
         """Create an empty database; return its address."""
@@ -62,6 +64,9 @@ class Postgres:
         )
         if made.returncode != 0:
             raise HarnessError(f"PostgreSQL cannot make a cluster: {made.stderr[-500:]}")
+        if self.host != LOOPBACK:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self.host}/24 trust\n")
 
     def start(self) -> None:
         """Start the server and wait until it answers; after `kill` it recovers first.
@@ -74,7 +79,7 @@ class Postgres:
                 [
                     self._programs / "postgres",
                     *("-D", self._data, "-p", str(self.port), "-k", self.folder),
-                    *("-c", f"listen_addresses={LOOPBACK}", "-c", "fsync=on"),
+                    *("-c", f"listen_addresses={self.host}", "-c", "fsync=on"),
                     *("-c", "max_connections=200"),
                 ],
                 cwd=self.folder,
@@ -116,7 +121,7 @@ class Postgres:
 
     def _connect(self) -> psycopg.Connection:
         return psycopg.connect(
-            f"host={LOOPBACK} port={self.port} user={POSTGRES_USER} dbname=postgres",
+            f"host={self.host} port={self.port} user={POSTGRES_USER} dbname=postgres",
             autocommit=True,
         )
 
@@ -128,8 +133,11 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(*, host: str = LOOPBACK) -> Iterator[Postgres]:
     """A running cluster; its folder is readable by its user, unlike a folder of ours.
+
+    Args:
+        host: The address that it listens on, of this machine.
 
     Raises:
         MissingPeerError: Without PostgreSQL's server programs.
@@ -140,7 +148,7 @@ def postgres() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="crdl-postgres-"))
     if _demoted():
         shutil.chown(folder, POSTGRES_USER, POSTGRES_USER)
-    peer = Postgres(programs, port, folder)
+    peer = Postgres(programs, port, folder, host)
     try:
         peer.create()
         peer.start()

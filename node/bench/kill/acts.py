@@ -38,6 +38,11 @@ class Act:
             return "random"
         return _LINES[rooms()[self.boundary]]
 
+    def times(self, rounds: int) -> int:
+        """Return how often it is carried out: what starts slowly dies less often."""
+        worker = self.victim == "work" or (self.victim == "self" and self.line == "work")
+        return max(1, rounds // 4 if self.victim == "tree" else rounds // 2 if worker else rounds)
+
     @property
     def words(self) -> tuple[str, str]:
         """Who and when, for people."""

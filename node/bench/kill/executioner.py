@@ -80,12 +80,13 @@ def executions(
     Args:
         site: Whose processes die.
         ways: How.
-        rounds: How often each is carried out.
+        rounds: How often each is carried out; see `Act.times`.
         chance: Decides the order, and the moments of random kills.
         seconds: After which no more is begun.
     """
     end = time.monotonic() + seconds
-    mixed = [way for _ in range(rounds) for way in chance.sample(list(ways), len(ways))]
+    mixed = [way for way in ways for _ in range(way.times(rounds))]
+    chance.shuffle(mixed)
     names = dict.fromkeys(way.line for way in mixed)
     lines = [Line([w for w in mixed if w.line == name]) for name in names if name != "random"]
     at_random = [way for way in mixed if not way.boundary]
