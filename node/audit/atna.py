@@ -55,6 +55,7 @@ class Subject:
         role: RFC 3881 5.5.2: 1 patient, 3 report (a study), 13 security resource.
         instance: SOP Instance UID of a study's object, with its SOP Class if it is known.
         alert: What a security alert is about, in words (A.5.3.11).
+        query: What was searched for, in the words of the protocol (A.5.3.10).
     """
 
     identity: str
@@ -65,6 +66,7 @@ class Subject:
     sop_class: str = ""
     name: str = ""
     alert: str = ""
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +171,10 @@ def _participants(
             Participant(ourselves, True, _role("110153"), host),
             Participant(str(detail.get("destination", "unknown")), False, _role("110152")),
         )
-    if kind == "authentication":  # A.5.3.12: a session that a timer ended was ended by the node
-        expired = detail.get("reason") == "expired"
-        where = str(detail.get("address", "")) or "unknown"
-        return (
-            Participant(row["subject"] or "unknown", not expired, None, where),
-            Participant(f"{source}/web", expired, None, host),
-        )
-    if (
-        kind == "alert" and {"address", "calling_ae"} & detail.keys()
-    ):  # A.5.3.11: who performed it is no requestor
+    if kind in {"authentication", "viewer", "query"}:
+        return _on_the_web(kind, row, source, host)
+    # A.5.3.11: who performed it is no requestor
+    if kind == "alert" and {"address", "calling_ae"} & detail.keys():
         caller = str(detail.get("calling_ae", actor)).strip() or "unknown"
         reporter = f"{source}/web" if person else ourselves
         return (
@@ -186,6 +182,27 @@ def _participants(
             Participant(caller, False, None, str(detail.get("address", ""))),
         )
     return (Participant(actor if person else ourselves, True, None, host),)
+
+
+def _on_the_web(
+    kind: str, row: Mapping[str, Any], source: str, host: str
+) -> tuple[Participant, ...]:
+    """Return a person at a browser, or a program, and the node's web before them."""
+    detail, web = row["detail"], f"{source}/web"
+    where = str(detail.get("address", "")) or "unknown"
+    if kind == "viewer":  # A.5.3.6
+        return (Participant(row["actor"], True, None, where),)
+    if kind == "query":  # A.5.3.10
+        return (
+            Participant(row["actor"], True, _role("110153"), where),
+            Participant(web, False, _role("110152"), host),
+        )
+    # A.5.3.12: a session that a timer ended was ended by the node
+    expired = detail.get("reason") == "expired"
+    return (
+        Participant(row["subject"] or "unknown", not expired, None, where),
+        Participant(web, expired, None, host),
+    )
 
 
 def _peer(source: str) -> tuple[str, str]:
@@ -196,14 +213,17 @@ def _peer(source: str) -> tuple[str, str]:
 
 def _subjects(kind: str, row: Mapping[str, Any]) -> tuple[Subject, ...]:
     objects, found = _table()["codes"]["objects"], []
-    if kind in {"inbound", "outbound", "access"}:
+    if kind in {"inbound", "outbound", "access", "viewer"}:
         # A refused object may not say its study: the message names what is known of it.
-        instance = row["subject"] if row["ledger"] != "finding" else ""
+        instance = row["subject"] if row["ledger"] not in {"finding", "access"} else ""
         sop_class = str(row["detail"].get("sop_class", ""))
         study = Code("110180", objects["110180"])
         found.append(Subject(row["study"] or "unknown", "2", "3", study, instance, sop_class))
         patient = Code("2", "Patient Number", "RFC-3881")
         found.append(Subject(row["patient"] or "unknown", "1", "1", patient))
+    elif kind == "query":
+        asked = str(row["detail"].get("query", ""))
+        found.append(Subject(row["subject"], "2", "3", _URI, query=asked))
     elif kind == "alert":
         found.append(_alert_subject(row))
     elif kind == "log":
@@ -248,14 +268,22 @@ def _subject(root: Element, one: Subject) -> None:
         ParticipantObjectTypeCodeRole=one.role,
     )
     _coded(part, "ParticipantObjectIDTypeCode", one.kind)
-    SubElement(part, "ParticipantObjectName").text = _clean(one.name or one.identity)
+    if one.query is None:
+        SubElement(part, "ParticipantObjectName").text = _clean(one.name or one.identity)
+    else:
+        SubElement(part, "ParticipantObjectQuery").text = base64_of(one.query)
     if one.alert:
-        value = base64.b64encode(_clean(one.alert).encode()).decode("ascii")
+        value = base64_of(_clean(one.alert))
         SubElement(part, "ParticipantObjectDetail", type="Alert Description", value=value)
     if one.sop_class:
         about = SubElement(part, "ParticipantObjectDescription")
         sop = SubElement(about, "SOPClass", UID=_clean(one.sop_class), NumberOfInstances="1")
         SubElement(sop, "Instance", UID=_clean(one.instance))
+
+
+def base64_of(text: str) -> str:
+    """Return a text as xsd:base64Binary."""
+    return base64.b64encode(text.encode()).decode("ascii")
 
 
 def _coded(parent: Element, name: str, code: Code) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.audit.atna import Code, Message, Participant, Subject
+from node.audit.atna import Code, Message, Participant, Subject, base64_of
 
 _SYSTEMS = {"DCM": "http://dicom.nema.org/resources/ontology/DCM"}
 _OBJECT_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
@@ -61,6 +61,8 @@ def _entity(one: Subject) -> dict[str, Any]:
     }
     if one.instance:
         entity["detail"] = [{"type": "SOP Instance UID", "valueString": one.instance}]
+    if one.query is not None:
+        entity["query"] = base64_of(one.query)
     if one.alert:
         entity["detail"] = [{"type": "Alert Description", "valueString": one.alert}]
     return entity

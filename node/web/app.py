@@ -24,7 +24,7 @@ from node.web.archive.qido import qido_router
 from node.web.archive.wado import wado_router
 from node.web.auth.door import Door, address_of
 from node.web.auth.files import PublicFiles
-from node.web.auth.gate import Gate, NoteRefusal
+from node.web.auth.gate import Gate, NoteLook, NoteRefusal
 from node.web.auth.headers import SecurityHeaders
 from node.web.auth.identity import Person, Role, Scope
 from node.web.auth.login import login_router
@@ -32,6 +32,7 @@ from node.web.auth.needs import PUBLIC, needs
 from node.web.auth.oidc import Provider
 from node.web.auth.oidc_login import BACK, oidc_router
 from node.web.auth.refusals import Refusals
+from node.web.auth.sights import Look, Sights
 from node.web.console.rendering import HOME
 from node.web.dicomweb import Store, stow_router
 from node.web.job_list import latest_jobs
@@ -73,6 +74,7 @@ def create_app(
         application=app,
         identify=door.identify,
         note=_recorder(engine, trail),
+        look=_watcher(engine, trail),
         per_minute=settings.web.requests_per_minute,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings, door))
@@ -122,6 +124,15 @@ def _recorder(engine: Engine, trail: Trail) -> NoteRefusal:
 
     def note(person: Person | None, request: Request, route: str, status: int, reason: str) -> None:
         refusals.note(person, address_of(request), (request.method, route), status, reason)
+
+    return note
+
+
+def _watcher(engine: Engine, trail: Trail) -> NoteLook:
+    sights = Sights(engine, trail)
+
+    def note(person: Person, request: Request, look: Look) -> None:
+        sights.note(person, address_of(request), look)
 
     return note
 

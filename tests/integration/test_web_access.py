@@ -284,6 +284,24 @@ def test_readiness_gives_its_reasons_to_those_who_may_see_them(a_web_with_ada: W
     assert "checks" in web.get("/readyz", authorization=f"Bearer {secret}").json()
 
 
+def test_who_looked_and_what_they_searched_for_stands_in_the_record(a_web_with_ada: Web) -> None:
+    web = a_web_with_ada
+    web.log_in("ada")
+    assert web.get("/dicom-web/studies?PatientName=Doe*").status_code == 204
+    for part in ("", "/metadata", "/series"):
+        web.get(f"/dicom-web/studies/1.2.3{part}")
+    web.address = "192.0.2.77"
+    web.cookies = {}
+    assert web.get("/dicom-web/studies/1.2.3").status_code == 401
+    rows = web.ledger("actor, event, subject, study_instance_uid, detail")[2:]
+    assert [row[:4] for row in rows] == [
+        ("person:ada", "searched", "/dicom-web/studies", ""),
+        ("person:ada", "seen", "/dicom-web/studies/{study}", "1.2.3"),
+        ("web", "refused", "/dicom-web/studies/{study}", ""),
+    ]
+    assert '"query":"PatientName=Doe*"' in rows[0][4]
+
+
 def test_the_record_of_access_is_sealed_and_proven_like_any_other(a_web_with_ada: Web) -> None:
     web = a_web_with_ada
     web.log_in("ada")

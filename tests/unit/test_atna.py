@@ -135,6 +135,22 @@ def test_a_login_names_the_person_and_where_they_are(
     assert found.find("ParticipantObjectIdentification") is None
 
 
+def test_who_looked_at_a_study_and_what_was_searched_for_is_said() -> None:
+    row = a_row("access", "seen", address="192.0.2.8") | {"actor": "person:vera"}
+    seen = said(row)
+    assert (seen.event.value, seen.action) == ("110103", "R")
+    assert [(one.user, one.address) for one in seen.participants] == [("person:vera", "192.0.2.8")]
+    assert [one.identity for one in seen.subjects] == ["1.2.3", "P<1>&\u0001"]
+    row = a_row("access", "searched", query="PatientName=Doe*") | {"subject": "/dicom-web/studies"}
+    found = etree.fromstring(said(row).to_xml())
+    asked = found.find("ParticipantObjectIdentification/ParticipantObjectQuery").text
+    assert base64.b64decode(asked) == b"PatientName=Doe*"
+    roles = [one.find("RoleIDCode").get("csd-code") for one in found.findall("ActiveParticipant")]
+    assert roles == ["110153", "110152"]
+    made = audit_event(said(row))
+    assert base64.b64decode(made["entity"][0]["query"]) == b"PatientName=Doe*"
+
+
 def test_a_row_of_our_own_workflow_is_no_dicom_message() -> None:
     assert message(a_row("job", "queued"), "CRDL") is None
 

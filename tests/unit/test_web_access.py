@@ -13,6 +13,7 @@ from node.audit.tables import ApiToken, UserAccount, WebSession
 from node.config import load_settings
 from node.database import utc_now
 from node.errors import AccessError, ConfigurationError
+from node.service.checks import _web as examine_web
 from node.web.auth import passwords
 from node.web.auth.accounts import FREE_FAILURES, lock_s
 from node.web.auth.credentials import kept
@@ -21,6 +22,7 @@ from node.web.auth.limits import Limiter
 from node.web.auth.login import local_path
 from node.web.auth.refusals import Refusals
 from node.web.auth.sessions import Terms
+from node.web.auth.sights import Look, Sights
 from tests.web_fixtures import PASSWORD, Web, a_web_in
 
 WRONG = "a sentence that is not the one"
@@ -246,3 +248,44 @@ def test_settings_of_a_login_hold_together() -> None:
         load_settings(oidc={"issuer": "http://127.0.0.1:1"})
     with pytest.raises(ConfigurationError, match="claim values"):
         load_settings(oidc={"issuer": "http://127.0.0.1:1", "client_id": "crdl"})
+
+
+def test_a_look_is_a_study_or_a_search_and_nothing_else() -> None:
+    frames = "/dicom-web/studies/{study}/series/{series}"
+    assert Look.of(frames, {"study": "1.2", "series": "1.3"}, "") == Look(frames, "1.2", "")
+    assert Look.of("/console/studies/{uid}", {"uid": "1.2"}, "") is not None
+    search = Look.of("/dicom-web/studies", {}, "PatientName=Doe*")
+    assert search == Look("/dicom-web/studies", "", "PatientName=Doe*")
+    assert Look.of("/metrics", {}, "") is None
+    assert Look.of(frames, {"study": "../etc"}, "") is None
+
+
+def test_a_viewer_that_asks_for_every_frame_is_one_row_in_ten_minutes(a_web: Web) -> None:
+    now = [0.0]
+    sights = Sights(a_web.database, a_web.door.accounts.trail, clock=lambda: now[0])
+    vera, otto = (Person(name, Role.VIEWER, "session") for name in ("vera", "otto"))
+    look = Look("/dicom-web/studies/{study}", "1.2.3", "")
+    for person in (vera, vera, otto):
+        sights.note(person, "192.0.2.5", look)
+    now[0] = 601.0
+    sights.note(vera, "192.0.2.5", look)
+    rows = a_web.ledger("actor, event, study_instance_uid")
+    assert rows == [
+        ("person:vera", "seen", "1.2.3"),
+        ("person:otto", "seen", "1.2.3"),
+        ("person:vera", "seen", "1.2.3"),
+    ]
+
+
+def test_the_doctor_says_who_logs_in_and_whether_it_is_safe(tmp_path: Path, a_web: Web) -> None:
+    def said(**web: object) -> list[tuple[str, str]]:
+        settings = load_settings(node={"data_dir": tmp_path}, web=web)
+        return [(check.verdict, check.text) for check in examine_web(settings)]
+
+    ((verdict, text),) = said()
+    assert (verdict, "nobody logs in" in text) == ("warning", True)
+    assert said(host="192.0.2.1")[0][0] == "failed"
+    a_web.door.accounts.add("ada", Role.ADMIN, PASSWORD)
+    assert [verdict for verdict, _ in said()] == ["ok", "ok"]
+    assert [verdict for verdict, _ in said(host="192.0.2.1")] == ["ok", "warning"]
+    assert "secure" in said(host="192.0.2.1", public_url="https://node.example")[1][1]

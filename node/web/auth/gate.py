@@ -22,11 +22,14 @@ from node.web.auth.forms import CSRF_FIELD, CSRF_HEADER, body_of, fields, is_for
 from node.web.auth.identity import Person
 from node.web.auth.limits import Limiter
 from node.web.auth.rules import Rule, rules
+from node.web.auth.sights import Look
 
 Identify = Callable[[Request], Person | None]
 """Says who sent a request; may ask the database."""
 NoteRefusal = Callable[[Person | None, Request, str, int, str], None]
 """Keeps the record of a refusal: who, request, route, status, reason; may write to the database."""
+NoteLook = Callable[[Person, Request, Look], None]
+"""Keeps the record of who looks at what, before it is answered."""
 LOGIN: Final = "/login"
 _SAFE: Final = {"GET", "HEAD", "OPTIONS"}
 _UNKNOWN_PER_MINUTE: Final = 300.0
@@ -49,6 +52,7 @@ class Gate:
         application: Whose routes they are.
         identify: Says who sent a request.
         note: Keeps the record of refusals; None keeps none.
+        look: Keeps the record of who looks at what; None keeps none.
         per_minute: Requests that one person or token may make; 0 sets no limit.
     """
 
@@ -58,12 +62,14 @@ class Gate:
         application: FastAPI,
         identify: Identify,
         note: NoteRefusal | None = None,
+        look: NoteLook | None = None,
         per_minute: float = 0,
     ) -> None:
         self._app = app
         self._application = application
         self._identify = identify
         self._note = note
+        self._look = look
         self._rules: tuple[Rule, ...] | None = None
         self._known = Limiter(per_minute, max(1.0, per_minute / 4))
         unknown = min(per_minute, _UNKNOWN_PER_MINUTE)
@@ -86,6 +92,7 @@ class Gate:
         if refusal is None and _needs_csrf(request, person):
             refusal, receive = await _csrf(request, receive, person)
         if refusal is None:
+            await self._keep_look(rule, person, request)
             await self._app(scope, receive, send)
             return
         answer = _answer(refusal, request)
@@ -93,6 +100,13 @@ class Gate:
             noted = (person, request, rule.path, refusal.status, refusal.reason)
             await run_in_threadpool(self._note, *noted)
         await answer(scope, receive, send)
+
+    async def _keep_look(self, rule: Rule, person: Person | None, request: Request) -> None:
+        if self._look is None or person is None or request.method != "GET":
+            return
+        look = Look.of(rule.path, rule.named(request.scope["path"]), request.url.query)
+        if look is not None:
+            await run_in_threadpool(self._look, person, request, look)
 
     def _rule(self, request: Request) -> Rule | None:
         if self._rules is None:

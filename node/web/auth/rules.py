@@ -32,6 +32,11 @@ class Rule:
         """Say whether a request is for this route."""
         return (not self.methods or method in self.methods) and bool(self.pattern.match(path))
 
+    def named(self, path: str) -> dict[str, str]:
+        """Return the values of the parameters in a path that the route covers."""
+        found = self.pattern.match(path)
+        return {} if found is None else dict(found.groupdict())
+
 
 def rules(app: FastAPI) -> tuple[Rule, ...]:
     """Return the rules of every route of an application, in the order in which it matches."""
