@@ -47,6 +47,17 @@ ohif() {
     fi
 }
 
+# The S3-compatible server of the tests, in an environment of its own: botocore wants an older
+# python-dateutil than we have. Without network its tests are skipped by name.
+s3() {
+    version=5.2.5
+    folder="$VENV/s3"
+    [ ! -x "$folder/bin/moto_server" ] || return 0
+    "$PYTHON" -m venv "$folder"
+    "$folder/bin/python" -m pip --quiet --disable-pip-version-check install "moto[server]==$version" \
+        || echo "moto cannot be installed: the tests with an object store are skipped by name" >&2
+}
+
 # The OpenID provider that logins are tested against. Without npm its test is skipped by name.
 oidc() {
     version=9.13.3 # tests/oidc/peer.py names the same
@@ -69,6 +80,7 @@ case "${1:-runtime}" in
         $PIP install --constraint deploy/constraints.txt --editable '.[dev]'
         ohif
         oidc
+        s3
         touch "$VENV/.ready-test"
         ;;
     *) echo "usage: setup.sh runtime|test" >&2; exit 2 ;;

@@ -61,6 +61,9 @@ class BlobStore:
 
     def path(self, sha256: str) -> Path:
         """Return where a blob lies (or would lie)."""
+        return self._place(sha256)
+
+    def _place(self, sha256: str) -> Path:
         return self.root / sha256[:2] / sha256[2:4] / sha256
 
     def put(self, data: bytes) -> Blob:
@@ -120,7 +123,7 @@ class BlobStore:
         try:
             with self._hold(fcntl.LOCK_SH):
                 for spooled, sha256 in hardened:
-                    target = self.path(sha256)
+                    target = self._place(sha256)
                     if not target.parent.is_dir():
                         target.parent.mkdir(parents=True, exist_ok=True)
                         changed |= dict.fromkeys((target.parent.parent, self.root))

@@ -13,7 +13,7 @@ from node.config.record import (
     SyslogSettings,
 )
 from node.config.reporting import Companion, DestinationSettings, ReadingSettings, ReportSettings
-from node.config.scale import WorkerSettings
+from node.config.scale import BlobSettings, WorkerSettings
 from node.config.section import is_loopback
 from node.config.settings import Settings, load_settings
 from node.config.telemetry import LogSettings, TelemetrySettings
@@ -22,6 +22,7 @@ from node.config.workflow import RulesSettings, SourceSettings
 __all__ = [
     "AuditSettings",
     "BackupSettings",
+    "BlobSettings",
     "Companion",
     "DatabaseSettings",
     "DestinationSettings",

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from node.config.section import Section
+from node.config.section import OptionalPath, Section
 
 WorkQueue = Literal["pairing", "inference"]
 
@@ -33,4 +33,29 @@ class WorkerSettings(Section):
     def _a_worker_takes_something(self) -> Self:
         if not self.queues or len(set(self.queues)) != len(self.queues):
             raise ValueError("worker.queues names pairing, inference or both, each once")
+        return self
+
+
+class BlobSettings(Section):
+    """`[blobs]`: where files lie that several machines share.
+
+    Without a `url` they lie in the data folder. `file:///mnt/share/blobs` is a shared file system,
+    `s3://bucket/prefix` an S3-compatible object store at `endpoint` ("" is AWS's) with a cache of
+    `cache_mib` in the data folder. The keys are read from the two files, or from AWS_ACCESS_KEY_ID
+    and AWS_SECRET_ACCESS_KEY.
+    """
+
+    url: str = ""
+    endpoint: str = ""
+    region: str = "us-east-1"
+    access_key_file: OptionalPath = None
+    secret_key_file: OptionalPath = None
+    cache_mib: int = Field(2048, ge=1)
+    timeout_s: float = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _the_url_names_a_place(self) -> Self:
+        scheme, _, rest = self.url.partition("://")
+        if self.url and (scheme not in {"file", "s3"} or not rest.strip("/")):
+            raise ValueError("blobs.url is file:///FOLDER or s3://BUCKET/PREFIX")
         return self

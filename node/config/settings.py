@@ -26,7 +26,7 @@ from node.config.record import (
     SyslogSettings,
 )
 from node.config.reporting import DestinationSettings, ReadingSettings, ReportSettings
-from node.config.scale import WorkerSettings
+from node.config.scale import BlobSettings, WorkerSettings
 from node.config.telemetry import LogSettings, TelemetrySettings
 from node.config.workflow import RulesSettings, SourceSettings
 from node.errors import ConfigurationError
@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     tls: TlsSettings = TlsSettings()
     database: DatabaseSettings = DatabaseSettings()
+    blobs: BlobSettings = BlobSettings()
     audit: AuditSettings = AuditSettings()
     backup: BackupSettings = BackupSettings()
     syslog: SyslogSettings = SyslogSettings()

@@ -10,7 +10,6 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.audit.trail import Trail
-from node.blobs import BlobStore
 from node.config import (
     DestinationSettings,
     Settings,
@@ -24,6 +23,7 @@ from node.errors import CrdlError
 from node.service.check import Check, Verdict
 from node.service.checks_machine import check_device, check_permissions
 from node.service.checks_record import check_backup, check_clock, check_database, open_current
+from node.service.storage import open_blobs
 from node.tls import days_left, server_context
 
 
@@ -116,7 +116,7 @@ def _tls(settings: Settings) -> Iterator[Check]:
 
 
 def _disk(settings: Settings) -> Iterator[Check]:
-    store = BlobStore(settings.node.data_dir / "blobs")
+    store = open_blobs(settings)
     store.delete(store.put(b"crdl doctor").sha256)
     free_mib = store.free_bytes() // (1 << 20)
     verdict: Verdict = "ok" if free_mib > 4 * settings.node.minimum_free_mib else "warning"
@@ -163,7 +163,7 @@ def _retention(settings: Settings) -> Iterator[Check]:
     if database is None:
         return
     terms = Terms(days.unreferenced_days, days.proven_days)
-    blobs = BlobStore(settings.node.data_dir / "blobs")
+    blobs = open_blobs(settings)
     due = Keeper(database, Trail("doctor"), blobs, terms).due()
     database.dispose()
     yield Check(

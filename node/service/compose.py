@@ -32,6 +32,7 @@ from node.jobs.stages import (
 )
 from node.service.earlier import earlier_stage
 from node.service.routing import route_stage, rulebook
+from node.service.storage import open_blobs
 
 if TYPE_CHECKING:  # the receiver, sender and web processes never import torch
     from node.service.activation import Lectern
@@ -59,7 +60,7 @@ def lay_foundation(settings: Settings, actor: str) -> Foundation:
     database = open_engine(settings.database_url)
     uid = schema.upgrade(database)
     migrate(database)
-    blobs = BlobStore(settings.node.data_dir / "blobs", actor)
+    blobs = open_blobs(settings, actor)
     sealer = Sealer.from_file(settings.audit_key)
     return Foundation(settings, database, blobs, Trail(actor, sealer), uid, sealer)
 

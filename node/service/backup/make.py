@@ -35,6 +35,7 @@ from node.service.backup.key import seal_key
 from node.service.backup.manifest import BLOBS, CONFIGURATION, KEY, Kind, Manifest
 from node.service.backup.retire import retire
 from node.service.backup.vault import FolderVault, TarVault, Vault
+from node.service.storage import open_blobs
 
 Progress = Callable[[int, int], None]
 _EVENT = "backed-up"
@@ -89,7 +90,7 @@ def back_up(
     if not settings.audit_key.is_file():
         raise BackupError(f"there is no audit key at {settings.audit_key}: was the node started?")
     sealer = Sealer.from_file(settings.audit_key)
-    blobs = BlobStore(settings.node.data_dir / "blobs", "backup")
+    blobs = open_blobs(settings, "backup")
     database = open_engine(settings.database_url)
     vault: Vault = TarVault(target, name) if target.suffix == ".tar" else FolderVault(target, name)
     try:

@@ -34,6 +34,7 @@ from node.service.backup.errors import BackupError
 from node.service.backup.key import open_key, write_key
 from node.service.backup.manifest import BLOBS, CONFIGURATION, KEY, NAME, Content, Manifest
 from node.service.backup.vault import Source, blob_name, digest_of, open_source
+from node.service.storage import open_blobs
 
 Progress = Callable[[int, int], None]
 _CHUNK = 1 << 20
@@ -119,7 +120,7 @@ def restore(
         one = open_snapshot(source, snapshot, passphrase, key)
         _require_empty(settings, one.manifest)
         write_key(one.sealer, settings.audit_key)
-        _restore_blobs(one, BlobStore(data / "blobs", "restore"), scratch, progress)
+        _restore_blobs(one, open_blobs(settings, "restore"), scratch, progress)
         uid = f"2.25.{uuid4().int}"  # PS3.5 section B.2
         _restore_database(one, settings, uid, data)
         database = open_engine(settings.database_url)
