@@ -21,7 +21,7 @@ from tests.peers import orthanc, storescu
 
 
 class Gatekeeper(BaseHTTPRequestHandler):
-    """An archive's door: it takes nothing in until somebody opens it; questions always pass."""
+    """An archive's door: nothing goes in, and nothing is there, until somebody opens it."""
 
     archive: ClassVar[httpx.Client]
     door: ClassVar[threading.Event]
@@ -38,8 +38,11 @@ class Gatekeeper(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, kind, data = 403, "text/plain", b"not yet"
-        if self.door.is_set() or self.command == "GET":
+        # Closed it has nothing and takes nothing, for good reasons of its own: no outage.
+        status, kind, data = (204, "text/plain", b"")
+        if self.command == "POST":
+            status, data = 403, b"not yet"
+        if self.door.is_set():
             kept = {n: v for n, v in self.headers.items() if n in {"Accept", "Content-Type"}}
             said = self.archive.request(self.command, self.path, content=body, headers=kept)
             kind = said.headers.get("Content-Type", "application/octet-stream")

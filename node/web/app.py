@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -41,7 +40,7 @@ from node.web.readiness import Check
 
 _HERE = Path(__file__).parent
 # The type of the study's report, from the package that carries it (SIL Open Font License).
-_FONTS = Path(str(files("font_source_sans_pro"))) / "files"
+_TYPE = ("font_source_sans_pro", "files")
 
 
 def create_app(
@@ -88,8 +87,7 @@ def create_app(
     holdings = Holdings(engine, blobs)
     app.include_router(qido_router(holdings))
     app.include_router(wado_router(holdings))
-    app.mount("/static/fonts", PublicFiles(directory=_FONTS))
-    app.mount("/static", PublicFiles(directory=_HERE / "static"))
+    app.mount("/static", PublicFiles(directory=_HERE / "static", packages=[_TYPE]))
 
     @app.get("/livez", dependencies=[Depends(PUBLIC)])
     async def live() -> dict[str, str]:

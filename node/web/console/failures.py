@@ -172,7 +172,7 @@ def _counts(connection: Connection) -> dict[str, int]:
     rows = connection.execute(
         select(Job.state, func.count()).where(Job.state.in_(states)).group_by(Job.state)
     )
-    by_state: dict[str, int] = dict(row._tuple() for row in rows)  # noqa: SLF001 - SQLAlchemy's public name
+    by_state: dict[str, int] = dict(rows.all())
     return {name: sum(by_state.get(state, 0) for state in SHELVES[name]) for name in counted}
 
 

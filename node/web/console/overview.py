@@ -190,7 +190,7 @@ def _by_hour(connection: Connection, now: datetime) -> tuple[tuple[datetime, int
     rows = connection.execute(
         select(hour, func.count()).where(FindingRow.created_at >= first).group_by(hour)
     )
-    counted: dict[str, int] = dict(row._tuple() for row in rows)  # noqa: SLF001 - SQLAlchemy's public name
+    counted: dict[str, int] = dict(rows.all())
     hours = (first + timedelta(hours=number) for number in range(_HOURS))
     return tuple((one, counted.get(one.strftime("%Y-%m-%d %H"), 0)) for one in hours)
 
@@ -214,8 +214,7 @@ def _archives(
     ):
         counts.setdefault(name, {})[state] = count
     circuits: dict[str, str] = dict(
-        row._tuple()  # noqa: SLF001 - SQLAlchemy's public name
-        for row in connection.execute(select(CircuitRow.destination, CircuitRow.state))
+        connection.execute(select(CircuitRow.destination, CircuitRow.state)).all()
     )
     proven: dict[str, datetime] = {}
     errors: dict[str, str] = {}

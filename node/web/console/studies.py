@@ -221,10 +221,7 @@ def _lines(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[StudyLine,
         .where(Instance.study_instance_uid.in_(uids), Instance.standing == "current")
         .group_by(Instance.study_instance_uid)
     )
-    counts: dict[str, int] = dict(
-        row._tuple()  # noqa: SLF001 - SQLAlchemy's public name
-        for row in connection.execute(counted)
-    )
+    counts: dict[str, int] = dict(connection.execute(counted).all())
     for uid, job_states, lines in _latest_jobs(connection, uids):
         states.setdefault(uid, []).append(job_states)
         cases.setdefault(uid, []).extend(lines)
