@@ -91,6 +91,13 @@ class Bureau:
         """Return a person's hand in the ledger."""
         return Trail(person.actor, self.sealer)
 
+    def viewed(self, person: Person, study: str, patient: str) -> None:
+        """Write down that a person opened a study."""
+        with self.database.begin() as connection:
+            self.trail(person).record(
+                connection, "access", "viewed", study, study=study, patient=patient
+            )
+
     def desk(self, person: Person) -> Desk:
         """Return where jobs are retried, cancelled and given an image."""
         return Desk(self.database, self.trail(person), self.enqueuer)

@@ -51,6 +51,8 @@ _TOLD: Final = {
     "delivery": ("destination", "error", "reason"),
     "reading": ("reader", "reason"),
 }
+# What is no step of the way: the numbers behind a finding, and people who looked.
+_ASIDE: Final = frozenset({("finding", "inputs"), ("access", "viewed")})
 # Every instance and every object of one moment is one step of the way, not a step each.
 _TOGETHER: Final = frozenset({"instance", "report", "delivery", "case"})
 
@@ -170,8 +172,8 @@ def _steps(rows: Sequence[dict[str, Any]], opened: tuple[datetime, str] | None) 
             )
         )
     for row in rows:
-        if (row["ledger"], row["event"]) == ("finding", "inputs"):
-            continue  # the numbers behind the finding beside it
+        if (row["ledger"], row["event"]) in _ASIDE:
+            continue
         _append(steps, row, start)
     return steps
 

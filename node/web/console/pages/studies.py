@@ -60,6 +60,7 @@ def routes(pages: Pages) -> APIRouter:
                 HTTPStatus.NOT_FOUND,
                 text="The node never had this study. Search for it by patient or date.",
             )
+        bureau.viewed(person, uid, page.study.patient_id)
         return pages.show(
             request,
             "study",
