@@ -17,7 +17,7 @@ from node.config.scale import BlobSettings, WorkerSettings
 from node.config.section import is_loopback
 from node.config.settings import Settings, load_settings
 from node.config.telemetry import LogSettings, TelemetrySettings
-from node.config.workflow import RulesSettings, SourceSettings
+from node.config.workflow import RulesSettings, SourceSettings, WorklistSettings
 
 __all__ = [
     "AuditSettings",
@@ -46,6 +46,7 @@ __all__ = [
     "TlsSettings",
     "WebSettings",
     "WorkerSettings",
+    "WorklistSettings",
     "is_loopback",
     "load_settings",
 ]

@@ -28,7 +28,7 @@ from node.config.record import (
 from node.config.reporting import DestinationSettings, ReadingSettings, ReportSettings
 from node.config.scale import BlobSettings, WorkerSettings
 from node.config.telemetry import LogSettings, TelemetrySettings
-from node.config.workflow import RulesSettings, SourceSettings
+from node.config.workflow import RulesSettings, SourceSettings, WorklistSettings
 from node.errors import ConfigurationError
 
 
@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     destination: tuple[DestinationSettings, ...] = ()
     source: tuple[SourceSettings, ...] = ()
     rules: RulesSettings = RulesSettings()
+    worklist: WorklistSettings = WorklistSettings()
 
     @model_validator(mode="after")
     def _destinations_and_sources_have_different_names(self) -> Self:

@@ -15,6 +15,26 @@ class RulesSettings(Section):
     file: OptionalPath = None
 
 
+class WorklistSettings(Section):
+    """`[worklist]`: Unified Procedure Steps and completion signals, all off by default.
+
+    `serve` manages workitems at the DICOM port and at /dicom-web/workitems; `subscribers` are those
+    who may hear of them, `AE@host:port`. `mpps` and `ian` take Modality Performed Procedure Steps
+    and Instance Availability Notifications: a study that is told complete is paired without the
+    wait for quiet. `performs` is the URL of another's UPS-RS server whose workitems with one of the
+    `labels` (Worklist Label) this node claims, asking every `poll_s` seconds.
+    """
+
+    serve: bool = False
+    subscribers: tuple[str, ...] = ()
+    mpps: bool = False
+    ian: bool = False
+    performs: str = Field("", pattern=r"^(https?://.+)?$")
+    labels: tuple[str, ...] = ()
+    poll_s: float = Field(10, gt=0)
+    give_up_s: float = Field(3600, gt=0)
+
+
 class SourceSettings(Section):
     """`[[source]]`: one archive that is asked for images which a waiting case refers to.
 

@@ -13,8 +13,9 @@ from node.audit.tables import Instance, JobNeed
 from node.audit.trail import Trail
 from node.database import read_only
 from node.jobs import states
+from node.jobs.edge import FetchAnswer, FetchQuestion
 from node.jobs.engine import Enqueuer, Task
-from node.jobs.stages import FetchAnswer, FetchQuestion, Stages
+from node.jobs.stages import Stages
 
 #: Seconds between an attempt and the next: about a week in all, and then the case only waits.
 DELAYS_S = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 21600.0, *(86400.0,) * 6)

@@ -15,9 +15,9 @@ from node.audit.tables import FindingRow, Instance, Job, Outcome
 from node.blobs import BlobStore
 from node.case import Case, InstanceHeader
 from node.database import read_only
+from node.jobs.edge import RoutingFacts
 from node.jobs.monitoring import Kinds, lesion_of, truths_of
 from node.jobs.routing import header_facts, with_results
-from node.jobs.stages import RoutingFacts
 
 
 @dataclass(frozen=True, slots=True)

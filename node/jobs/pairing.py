@@ -11,11 +11,11 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, delete, insert, select
 from sqlalchemy.engine import Engine as Database
 
-from node.audit.tables import Assignment, Association, Instance, Job, JobNeed
+from node.audit.tables import Instance, Job, JobNeed
 from node.audit.trail import Trail
 from node.blobs import BlobStore
 from node.boundaries import passing
-from node.case import Case, FrameReference, InstanceHeader, Pairing
+from node.case import Case, Pairing
 from node.database import lock, read_only, utc_now
 from node.jobs import reading, routing, states
 from node.jobs.arriving import ANEW, pair_all
@@ -23,16 +23,10 @@ from node.jobs.engine import Enqueuer, Task
 from node.jobs.fairness import take_turn
 from node.jobs.fetching import fetching
 from node.jobs.needs import expired, need
+from node.jobs.pairing_question import SEGMENTATIONS, question_about, touched_by, wanted_by
 from node.jobs.priority import ROUTINE, of_request, rank
-from node.jobs.stages import PairingQuestion, Stages
+from node.jobs.stages import Stages
 from node.jobs.verified import keep_verdicts
-
-SEGMENTATIONS = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation Storage (PS3.4 section B.5)
-        "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation Storage
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ class Pairer:
             if heard is not None:
                 self._take_in(connection, row, heard)
                 return
-            for seg_uid in _touched_by(connection, row):
+            for seg_uid in touched_by(connection, row):
                 self.pair_seg(connection, seg_uid)
 
     def _hear(self, instance_id: int) -> reading.Heard | None:
@@ -109,11 +103,11 @@ class Pairer:
         seg = current_instance(connection, seg_uid)
         if seg is None:
             return
-        question = _question(connection, seg)
+        question = question_about(connection, seg)
         pairing = self.stages.pair(question)
         if job is None:
             job = new_job(connection, self.trail, seg, generation=1)
-        need(connection, job.id, _wanted(question.seg, question.assignment))
+        need(connection, job.id, wanted_by(question.seg, question.assignment))
         self._apply(connection, job, seg, pairing)
 
     def _apply(
@@ -201,7 +195,7 @@ class Pairer:
         if job.state in {"waiting", "held"}:
             self.pair_seg(connection, seg_uid)
             return 0.0
-        pairing = self.stages.pair(_question(connection, seg))
+        pairing = self.stages.pair(question_about(connection, seg))
         known = tuple(Case.from_json(case) for case in job.cases["cases"])
         if pairing.state == "ready" and known != pairing.cases:
             later = new_job(connection, self.trail, seg, job.generation + 1)
@@ -283,63 +277,3 @@ def latest_instance(connection: Connection, sop_instance_uid: str) -> Row[Any] |
     )
     newest = query.order_by(Instance.standing == "expired", Instance.version.desc()).limit(1)
     return connection.execute(newest).one_or_none()
-
-
-def _wanted(seg: InstanceHeader, assignment: FrameReference | None) -> set[str]:
-    wanted = {source.sop_instance_uid for s in seg.segments for source in s.sources}
-    return wanted if assignment is None else wanted | {assignment.sop_instance_uid}
-
-
-def _touched_by(connection: Connection, image: Row[Any]) -> list[str]:
-    """Return the SEGs whose jobs an image may set going: those that miss it, and the held."""
-    missing = (
-        select(Job.seg_uid)
-        .join(JobNeed, JobNeed.job_id == Job.id)
-        .where(JobNeed.sop_instance_uid == image.sop_instance_uid)
-    )
-    held = select(Job.seg_uid).where(
-        Job.study_instance_uid == image.study_instance_uid, Job.state == "held"
-    )
-    return sorted(set(connection.scalars(missing)) | set(connection.scalars(held)))
-
-
-def _question(connection: Connection, seg: Row[Any]) -> PairingQuestion:
-    header = InstanceHeader.from_json(seg.header)
-    assigned = connection.execute(
-        select(Assignment.__table__).where(Assignment.seg_uid == header.sop_instance_uid)
-    ).one_or_none()
-    assignment = (
-        None
-        if assigned is None
-        else FrameReference(assigned.sop_instance_uid, assigned.frame_number)
-    )
-    wanted = _wanted(header, assignment)
-    for uid in sorted(wanted):
-        lock(connection, uid)
-    rows = connection.execute(
-        select(Instance.__table__)
-        .where(
-            Instance.standing == "current",
-            (Instance.study_instance_uid == header.study_instance_uid)
-            | Instance.sop_instance_uid.in_(wanted),
-        )
-        .order_by(Instance.id)
-    ).all()
-    headers = {row.sop_instance_uid: InstanceHeader.from_json(row.header) for row in rows}
-    segs = {row.sop_instance_uid for row in rows if row.sop_class_uid in SEGMENTATIONS}
-    own_study = [row for row in rows if row.study_instance_uid == header.study_instance_uid]
-    arriving = select(Association.id).where(
-        Association.closed_at.is_(None),
-        Association.id.in_({row.association_id for row in own_study if row.association_id}),
-    )
-    return PairingQuestion(
-        seg=header,
-        seg_received_at=seg.received_at,
-        images={u: h for u, h in headers.items() if u not in segs and h.rows > 0},
-        siblings=[headers[u] for u in headers if u in segs and u != header.sop_instance_uid],
-        assignment=assignment,
-        study_changed_at=max(row.received_at for row in own_study),
-        study_arriving=connection.execute(arriving.limit(1)).first() is not None,
-        now=utc_now(),
-        readings=reading.readings_of(connection, header.study_instance_uid),
-    )

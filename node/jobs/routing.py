@@ -12,7 +12,8 @@ from node.audit.tables import Instance
 from node.audit.trail import Trail
 from node.case import Case, InstanceHeader
 from node.jobs import states
-from node.jobs.stages import Routing, RoutingFacts, Wish
+from node.jobs.edge import Routing, RoutingFacts
+from node.jobs.stages import Wish
 
 _AGE_UNITS: Final = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}  # PS3.5 6.2, AS
 _DIAMETER: Final = "maximum_diameter"

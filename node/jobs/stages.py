@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from node.case import Case, CaseResult, Finding, FrameReference, InstanceHeader, Pairing
+from node.jobs.edge import FetchAnswer, FetchQuestion, Routing, RoutingFacts, no_rules
 
 if TYPE_CHECKING:  # the receiver and the sender read no reports
     from sr_templates.readings import ReportRead
@@ -48,6 +49,7 @@ class PairingQuestion:
         assignment: The frame that a person chose, if any.
         study_changed_at: When the latest instance of the study was acknowledged.
         study_arriving: An association that carries the study is still open.
+        study_complete: Somebody told that the study is complete, and all that was named is here.
         now: The moment.
         readings: What people read in the study, in the order of arrival.
     """
@@ -61,6 +63,7 @@ class PairingQuestion:
     study_arriving: bool
     now: datetime
     readings: Sequence[StoredReading] = ()
+    study_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,63 +127,6 @@ class EarlierAnswer:
     destination: str
     priors: tuple[Prior, ...]
     failure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchQuestion:
-    """Which instances of a study a waiting job misses."""
-
-    study_instance_uid: str
-    sop_instance_uids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FetchAnswer:
-    """What became of asking one source; `failure` is "" where nothing was amiss."""
-
-    source: str
-    failure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingFacts:
-    """What routing rules look at: values by field name (node/route/fields.toml).
-
-    Attributes:
-        assessed: The results of an assessment are among them.
-    """
-
-    values: Mapping[str, tuple[str | float | bool, ...]]
-    assessed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """What a rule decided; `rule` is "" where none fired.
-
-    Attributes:
-        because: The conditions that were met, in words.
-        skip: Why the case is not assessed; "" if it is.
-        bundle: Which bundle answers; "" is the one that serves.
-        priority: "" is routine.
-        destinations: Who gets the report; None is everybody.
-        companions: What goes with it; None is what each destination wants.
-        rules_sha256: Of the file of rules.
-    """
-
-    rule: str = ""
-    because: tuple[str, ...] = ()
-    skip: str = ""
-    bundle: str = ""
-    priority: str = ""
-    destinations: tuple[str, ...] | None = None
-    companions: tuple[str, ...] | None = None
-    rules_sha256: str = ""
-
-
-def _no_rules(facts: RoutingFacts) -> Routing:
-    del facts
-    return Routing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,4 +295,4 @@ class Stages:
     earlier: Callable[[EarlierQuestion], EarlierAnswer] | None = None
     fetch_after_s: float | None = None
     fetch: Callable[[FetchQuestion], Sequence[FetchAnswer]] | None = None
-    route: Callable[[RoutingFacts], Routing] = _no_rules
+    route: Callable[[RoutingFacts], Routing] = no_rules

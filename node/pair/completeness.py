@@ -26,7 +26,8 @@ def decide(question: PairingQuestion, settings: PairingSettings) -> Pairing:
     A SEG is ready when every instance that its frames derive from is here, whatever came first.
     Only for a Doppler image it waits `grace_s` at most, and only while an association that
     carries the study is open. A SEG without source references waits until the study has been
-    quiet for `unreferenced_quiet_s`. It never waits for a reading: one that is here is used.
+    quiet for `unreferenced_quiet_s`. A study that was told complete is waited for in
+    neither way. It never waits for a reading: one that is here is used.
     """
     pairing = _decide(question, settings)
     return replace(pairing, cases=with_readings(pairing.cases, question))
@@ -53,7 +54,8 @@ def _referenced(question: PairingQuestion, settings: PairingSettings) -> Pairing
     cases = cases_by_reference(seg, question.images, question.siblings)
     waited = question.now - question.seg_received_at
     left = settings.grace_s - waited.total_seconds()
-    if question.study_arriving and left > 0 and _may_gain_doppler(cases, question):
+    still_coming = question.study_arriving and not question.study_complete
+    if still_coming and left > 0 and _may_gain_doppler(cases, question):
         return Pairing("pending", wait_s=min(_RECHECK_S, left), reason="a Doppler image may come")
     return Pairing("ready", cases=cases)
 
@@ -79,7 +81,7 @@ def _assigned(question: PairingQuestion, frame: FrameReference) -> Pairing:
 def _unreferenced(question: PairingQuestion, settings: PairingSettings) -> Pairing:
     quiet_at = question.study_changed_at + timedelta(seconds=settings.unreferenced_quiet_s)
     left = (quiet_at - question.now).total_seconds()
-    if left > 0:
+    if left > 0 and not question.study_complete:
         reason = "no source reference: waiting until the study is quiet"
         return Pairing("pending", wait_s=left, reason=reason)
     fitting = fitting_images(question.seg, question.images.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from pydicom.dataset import Dataset
@@ -25,6 +25,7 @@ from node.receive.faults import DeclinedError
 from node.receive.inbox import Inbox
 from node.receive.limits import Turnstile
 from node.receive.rejections import RejectionLog, TurnedAway
+from node.receive.services import Counter, Reply, Service
 from node.receive.spool_file import SpoolFile
 from node.receive.spooling import SpoolingProvider
 from node.receive.transport import certificate_of
@@ -47,7 +48,9 @@ class Handlers:
         rejections: RejectionLog,
         commitments: TakeCommitment | None = None,
         requests: CommitmentRequests | None = None,
+        services: Sequence[Service] = (),
     ) -> None:
+        self.counter = Counter(services)
         self._requests = requests
         self._commitments = commitments
         self._settings = settings
@@ -69,6 +72,7 @@ class Handlers:
             (evt.EVT_C_STORE, self.on_store),
             (evt.EVT_N_EVENT_REPORT, self.on_event_report),
             (evt.EVT_N_ACTION, self.on_action),
+            *self.counter.bound(),
         ]
 
     def on_requested(self, event: Event) -> None:
@@ -169,8 +173,13 @@ class Handlers:
             return statuses.PROCESSING_FAILURE, None
         return status, None
 
-    def on_action(self, event: Event) -> tuple[int, Dataset | None]:
-        """Answer a storage commitment request (PS3.4 section J.3.2); success once it is noted."""
+    def on_action(self, event: Event) -> Reply:
+        """Answer a storage commitment request (PS3.4 section J.3.2); success once it is noted.
+
+        Those of further services go to their counter.
+        """
+        if self.counter.serves(event):
+            return self.counter.on_action(event)
         if self._requests is None:
             return NO_SUCH_SOP_CLASS, None
         association = event.assoc

@@ -6,6 +6,7 @@ import logging
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from typing import cast
 
 from pynetdicom import _config
@@ -25,6 +26,7 @@ from node.receive.handlers import Handlers, TakeCommitment
 from node.receive.inbox import Inbox
 from node.receive.limits import Turnstile
 from node.receive.rejections import RejectionLog
+from node.receive.services import Service
 from node.receive.spool_file import own_spool
 from node.receive.transport import (
     MAXIMUM_PDU_BYTES,
@@ -61,6 +63,7 @@ class Receiver:
         name: str = "receiver",
         commitments: TakeCommitment | None = None,
         requests: CommitmentRequests | None = None,
+        services: Sequence[Service] = (),
     ) -> None:
         self._settings = settings
         self._inbox = inbox
@@ -78,6 +81,7 @@ class Receiver:
             self._rejections,
             commitments,
             requests,
+            services,
         )
         # Where the archive opens the association it is the SCP: PS3.4 section J.3.3, by role
         # selection (PS3.7 section D.3.3.4). A modality that asks us is the SCU, as usual.
@@ -170,6 +174,8 @@ class Receiver:
         if any(self._roles):
             scu, scp = self._roles
             entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=scu, scp_role=scp)
+        for uid in self._handlers.counter.syntaxes:
+            entity.add_supported_context(uid)
         for uid, name in self._inbox.contexts.storage.items():
             _register(uid, name)
             entity.supported_contexts += [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.jobs.stages import Routing, RoutingFacts
+from node.jobs.edge import Routing, RoutingFacts
 from node.route.fields import Moment
 from node.route.rules import Rule
 

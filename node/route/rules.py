@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from node.jobs.stages import RoutingFacts
+from node.jobs.edge import RoutingFacts
 from node.route.fields import Field, Moment
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from node.config import Settings
 from node.errors import CrdlError
-from node.jobs.stages import FetchAnswer, FetchQuestion
+from node.jobs.edge import FetchAnswer, FetchQuestion
 
 if TYPE_CHECKING:
     from node.deliver.retrieve import Intake

@@ -21,7 +21,7 @@ from node.case import (
 from node.config import Settings
 from node.database import utc_now
 from node.errors import InputError
-from node.jobs.pairing import SEGMENTATIONS
+from node.jobs.pairing_question import SEGMENTATIONS
 from node.jobs.reading import STRUCTURED_REPORTS, hear, stored
 from node.jobs.stages import (
     AssessmentRequest,

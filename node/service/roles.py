@@ -113,6 +113,7 @@ def _receive(foundation: Foundation, stop: threading.Event) -> None:
     from node.receive.scp import Receiver  # noqa: PLC0415
     from node.service.commitments import commitment_taker  # noqa: PLC0415
     from node.service.pledging import commitment_requests  # noqa: PLC0415
+    from node.service.worklist import edge_services  # noqa: PLC0415
 
     rooms = (foundation.database, foundation.trail)
     settings = foundation.settings
@@ -121,11 +122,14 @@ def _receive(foundation: Foundation, stop: threading.Event) -> None:
         book = PledgeBook(*rooms, enqueuer)
         taker = commitment_taker(settings, Committer(*rooms, enqueuer), book)
         requests = commitment_requests(settings, book)
-        receiver = Receiver(settings, inbox, *rooms, commitments=taker, requests=requests)
-        host, port = receiver.start()
-        _announce(dicom=f"{host}:{port}")
-        stop.wait()
-        receiver.stop()
+        with edge_services(foundation, enqueuer) as services:
+            receiver = Receiver(
+                settings, inbox, *rooms, commitments=taker, requests=requests, services=services
+            )
+            host, port = receiver.start()
+            _announce(dicom=f"{host}:{port}")
+            stop.wait()
+            receiver.stop()
 
 
 def _work(foundation: Foundation, stop: threading.Event) -> None:
@@ -242,10 +246,12 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
     from node.receive.stow import StowService  # noqa: PLC0415
     from node.service.console import bureau  # noqa: PLC0415
     from node.service.web_server import scheme, web_server  # noqa: PLC0415 - in this role only
+    from node.service.worklist import worklist  # noqa: PLC0415
     from node.web.app import create_app  # noqa: PLC0415
     from node.web.console.router import console_router  # noqa: PLC0415
     from node.web.outcomes import outcome_router  # noqa: PLC0415
     from node.web.readiness import standard_checks  # noqa: PLC0415
+    from node.web.workitems import workitem_router  # noqa: PLC0415
 
     settings = foundation.settings
 
@@ -253,7 +259,11 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
         return keep_outcomes(foundation.database, replace(foundation.trail, actor=actor), said)
 
     checks = standard_checks(settings, foundation.database, foundation.blobs)
-    with _inbox(foundation) as inbox, closing(DbosEnqueuer(foundation.database)) as enqueuer:
+    with (
+        _inbox(foundation) as inbox,
+        closing(DbosEnqueuer(foundation.database)) as enqueuer,
+        worklist(foundation) as managed,
+    ):
         stow = StowService(inbox, limits=settings.limits)
         app = create_app(
             settings,
@@ -264,6 +274,8 @@ def _web(foundation: Foundation, stop: threading.Event) -> None:
             foundation.trail,
         )
         app.include_router(outcome_router(take))
+        if managed is not None:
+            app.include_router(workitem_router(managed))
         app.include_router(console_router(bureau(foundation, enqueuer)))
         server = web_server(app, foundation)
         with _listen(settings.web.host, settings.web.port) as listener:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from models.errors import ModelsError
 from node.config import Settings
 from node.errors import ConfigurationError, InputError
-from node.jobs.pairing import SEGMENTATIONS
+from node.jobs.edge import Routing, RoutingFacts
+from node.jobs.pairing_question import SEGMENTATIONS
 from node.jobs.routing import header_facts, with_results
-from node.jobs.stages import Routing, RoutingFacts, StoredInstance
+from node.jobs.stages import StoredInstance
 from node.route.decide import RuleVerdict, decide, explain
 from node.route.fields import Moment
 from node.route.load import Rulebook, load_rules

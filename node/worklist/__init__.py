@@ -1,1 +1,1 @@
-"""Unified Procedure Steps (PS3.4 annex CC): the node's own worklist, and work taken from others'."""
+"""Unified Procedure Steps (PS3.4 annex CC): our own worklist, and work for those of others."""

@@ -105,7 +105,7 @@ def answer(dataset: Dataset, keys: Dataset) -> Dataset:
 
 def _matches(element: DataElement | None, key: DataElement) -> bool:
     if key.VR == "SQ":
-        (wanted, *_) = [*key.value, Dataset()]
+        wanted = key.value[0] if key.value else Dataset()
         items = [] if element is None else element.value
         return _universal(wanted) or any(matches(item, wanted) for item in items)
     wished = _texts(key)
@@ -123,7 +123,7 @@ def _matches(element: DataElement | None, key: DataElement) -> bool:
 
 def _universal(item: Dataset) -> bool:
     return all(
-        _universal((*element.value, Dataset())[0]) if element.VR == "SQ" else not _texts(element)
+        all(map(_universal, element.value)) if element.VR == "SQ" else not _texts(element)
         for element in item
     )
 

@@ -48,40 +48,47 @@ MEANINGS: Final = {
 }
 
 
-def may_change(
-    state: str, wanted: str, transaction_uid: str, lock: str, *, complete: bool
-) -> int:
+# PS3.4 table CC.1.1-2, with the correct Transaction UID: the answer by wanted and present state.
+_TABLE: Final = {
+    "IN PROGRESS": {
+        "SCHEDULED": SUCCESS,
+        "IN PROGRESS": ALREADY_IN_PROGRESS,
+        "COMPLETED": NO_MORE_UPDATES,
+        "CANCELED": NO_MORE_UPDATES,
+    },
+    "COMPLETED": {
+        "SCHEDULED": NOT_IN_PROGRESS,
+        "IN PROGRESS": SUCCESS,
+        "COMPLETED": ALREADY_COMPLETED,
+        "CANCELED": NO_MORE_UPDATES,
+    },
+    "CANCELED": {
+        "SCHEDULED": NOT_IN_PROGRESS,
+        "IN PROGRESS": SUCCESS,
+        "COMPLETED": NO_MORE_UPDATES,
+        "CANCELED": ALREADY_CANCELED,
+    },
+}
+
+
+def may_change(state: str, wanted: str, transaction_uid: str, lock: str, *, complete: bool) -> int:
     """Return the status of a request to change the state (PS3.4 table CC.1.1-2).
 
     Args:
         state: Of the workitem now.
         wanted: What it shall become.
         transaction_uid: That the request carries, "" for none.
-        lock: The one that locks the workitem; "" while it is SCHEDULED.
+        lock: The one that locks the workitem; "" while nobody has claimed it.
         complete: What the wanted final state requires is there.
     """
-    if wanted not in STATES:
-        return INVALID_VALUE
     if wanted == "SCHEDULED":
         return ONLY_BY_CREATE
-    correct = bool(transaction_uid) and (state == "SCHEDULED" or transaction_uid == lock)
-    if wanted == "IN PROGRESS":
-        if state in FINAL:
-            return NO_MORE_UPDATES
-        if state == "IN PROGRESS":
-            return ALREADY_IN_PROGRESS if correct else WRONG_TRANSACTION
-        return SUCCESS if correct else WRONG_TRANSACTION
-    if state in FINAL:
-        if not correct:
-            return WRONG_TRANSACTION
-        if state != wanted:
-            return NO_MORE_UPDATES
-        return ALREADY_COMPLETED if state == "COMPLETED" else ALREADY_CANCELED
-    if not correct:
+    if wanted not in _TABLE:
+        return INVALID_VALUE
+    if not transaction_uid or transaction_uid != (lock or transaction_uid):
         return WRONG_TRANSACTION
-    if state == "SCHEDULED":
-        return NOT_IN_PROGRESS
-    return SUCCESS if complete else NOT_FINAL
+    status = _TABLE[wanted][state]
+    return NOT_FINAL if status == SUCCESS and wanted in FINAL and not complete else status
 
 
 def may_update(state: str, transaction_uid: str, lock: str) -> int:

@@ -42,7 +42,7 @@ class Answer:
     @property
     def done(self) -> bool:
         """Whether it was done, perhaps with a warning."""
-        return self.status == states.SUCCESS or self.status >> 12 == 0xB  # noqa: PLR2004 - warning
+        return self.status == states.SUCCESS or self.status >> 12 == 0xB
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Worklist:
     database: Database
     trail: Trail
     known: frozenset[str] = frozenset()
-    tell: Tell = lambda ae_title, event: None  # noqa: ARG005, E731 - nobody is told
+    tell: Tell = lambda ae_title, event: None  # noqa: ARG005 - nobody is told
 
     def create(self, uid: str, dataset: Dataset, by: str) -> Answer:
         """Create a workitem (PS3.4 section CC.2.5, PS3.18 section 11.4)."""
@@ -210,7 +210,9 @@ class Worklist:
                 )
             )
             subject = uid or "all workitems"
-            self.trail.record(connection, "system", "workitem-subscribed", subject, {"ae": ae_title})
+            self.trail.record(
+                connection, "system", "workitem-subscribed", subject, {"ae": ae_title}
+            )
         if row is not None:  # the present state is told at once
             self._tell([ae_title], state_report(uid, row.state, Dataset.from_json(row.dataset)))
         return Answer(states.SUCCESS)
@@ -225,7 +227,9 @@ class Worklist:
             self.trail.record(connection, "system", "workitem-unsubscribed", subject, facts)
         return Answer(states.SUCCESS)
 
-    def _keep(self, connection: Connection, row: Row[Any], dataset: Dataset, **columns: str) -> None:
+    def _keep(
+        self, connection: Connection, row: Row[Any], dataset: Dataset, **columns: str
+    ) -> None:
         values = {"dataset": _plain(dataset), "updated_at": utc_now(), **columns}
         connection.execute(update(Workitem).where(Workitem.uid == row.uid).values(**values))
 
@@ -260,9 +264,7 @@ def _subscription(ae_title: str, uid: str) -> Any:  # noqa: ANN401 - SQLAlchemy'
 
 
 def _find(connection: Connection, uid: str) -> Row[Any] | None:
-    return connection.execute(
-        select(Workitem.__table__).where(Workitem.uid == uid)
-    ).one_or_none()
+    return connection.execute(select(Workitem.__table__).where(Workitem.uid == uid)).one_or_none()
 
 
 def _found(connection: Connection, uid: str) -> Row[Any]:
@@ -282,9 +284,8 @@ def _plain(dataset: Dataset) -> dict[str, Any]:
 
 
 def _study(dataset: Dataset) -> str:
-    named = [str(dataset.get("StudyInstanceUID") or "")]
-    for item in dataset.get("InputInformationSequence") or []:
-        named.append(str(item.get("StudyInstanceUID") or ""))
+    inputs = dataset.get("InputInformationSequence") or []
+    named = (str(item.get("StudyInstanceUID") or "") for item in (dataset, *inputs))
     return next((uid for uid in named if uid), "")
 
 

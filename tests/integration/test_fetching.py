@@ -23,10 +23,10 @@ from node.config import Settings
 from node.database import utc_now
 from node.jobs.arriving import arrivals
 from node.jobs.dbos_engine import DbosEngine, migrate
+from node.jobs.edge import FetchAnswer, FetchQuestion
 from node.jobs.engine import Task
 from node.jobs.fetching import DELAYS_S, Fetcher, here
 from node.jobs.pairing import Pairer
-from node.jobs.stages import FetchAnswer, FetchQuestion
 from node.receive.inbox import Inbox
 from node.receive.parser import HeaderParser
 from node.receive.retrieved import RetrievedIntake

@@ -19,6 +19,9 @@ from node.deidentify import profile
 from node.deliver import commitment, dimse, query, retrieve_dimse
 from node.receive import scp, statuses
 from node.report import build_report
+from node.worklist import availability, performed, states, teller
+from node.worklist.scp import UpsService
+from node.worklist.worklist import Worklist
 from sr_templates.codes import codes, private_scheme
 from sr_templates.templates import load_templates
 from tests.report_fixtures import a_request
@@ -56,6 +59,10 @@ def test_the_other_services_are_those_of_the_code() -> None:
         query.GET,
         retrieve_dimse.MOVE,
         commitment.PUSH_MODEL,
+        *UpsService(Worklist.__new__(Worklist)).syntaxes,
+        teller.EVENT,
+        performed.MPPS,
+        availability.IAN,
     }
 
 
@@ -125,3 +132,14 @@ def test_every_setting_is_listed_and_no_other() -> None:
 
 def test_the_options_of_de_identification_are_those_of_the_code() -> None:
     assert pairs("de-identification") == profile.CODES
+
+
+def test_the_statuses_of_workitems_are_those_of_the_code() -> None:
+    assert pairs("ups statuses") == {
+        f"0x{status:04X}": meaning for status, meaning in states.MEANINGS.items()
+    }
+
+
+def test_every_listed_service_has_its_name() -> None:
+    for uid, name in pairs("other services").items():
+        assert UID(uid).name.removesuffix(" SOP Class") == name.removesuffix(" SOP Class")

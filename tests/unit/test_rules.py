@@ -8,9 +8,10 @@ import pytest
 
 from node.case import Case, FrameReference
 from node.errors import ConfigurationError
+from node.jobs.edge import Routing, RoutingFacts
 from node.jobs.priority import PRIORITIES, rank
 from node.jobs.routing import header_facts, routed, with_results
-from node.jobs.stages import Routing, RoutingFacts, Wish
+from node.jobs.stages import Wish
 from node.route.decide import decide, explain
 from node.route.load import Rulebook, load_rules
 from tests.factories import a_seg, a_segment, an_image

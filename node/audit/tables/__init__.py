@@ -35,6 +35,13 @@ from node.audit.tables.reports import (
 )
 from node.audit.tables.upkeep import Follower, Installation, Lease, Notice, SavedQuery
 from node.audit.tables.work import Job, JobInstance, JobNeed
+from node.audit.tables.worklist import (
+    PerformedStep,
+    PerformedWorkitem,
+    StudyCompletion,
+    Workitem,
+    WorkitemSubscription,
+)
 
 __all__ = [
     "LEDGERS",
@@ -71,13 +78,18 @@ __all__ = [
     "Notice",
     "OidcLogin",
     "Outcome",
+    "PerformedStep",
+    "PerformedWorkitem",
     "Pledge",
     "ReadingRow",
     "Report",
     "SavedQuery",
     "ShadowFinding",
     "Study",
+    "StudyCompletion",
     "UserAccount",
     "WebSession",
     "Withdrawal",
+    "Workitem",
+    "WorkitemSubscription",
 ]

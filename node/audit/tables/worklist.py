@@ -57,3 +57,24 @@ class PerformedWorkitem(Base):
     inputs: Mapped[dict[str, Any]]
     claimed_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class PerformedStep(Base):
+    """A Modality Performed Procedure Step; `dataset` is the DICOM JSON model."""
+
+    __tablename__ = "performed_step"
+    uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    dataset: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class StudyCompletion(Base):
+    """A study that somebody told to be complete; `expected` names the instances of it."""
+
+    __tablename__ = "study_completion"
+    study_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    source: Mapped[str] = mapped_column(String(80))
+    expected: Mapped[dict[str, Any]]
+    told_at: Mapped[datetime]
