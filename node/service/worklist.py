@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
+from node.config import Settings
 from node.service.compose import Foundation
 
 if TYPE_CHECKING:
+    from pynetdicom.association import Association
+
     from node.jobs.engine import Enqueuer
     from node.receive.services import Service
     from node.worklist.worklist import Worklist
+
+
+def dialler(
+    settings: Settings, known: Mapping[str, tuple[str, int]]
+) -> Callable[[str], Association]:
+    """Return what opens an association with a subscriber, to report events as the SCP."""
+    from pynetdicom import build_role  # noqa: PLC0415 - only where events are sent
+    from pynetdicom.presentation import build_context  # noqa: PLC0415
+
+    from node.deliver.association import Peer, Timeouts, open_association  # noqa: PLC0415
+    from node.worklist.teller import EVENT  # noqa: PLC0415
+
+    def dial(ae_title: str) -> Association:
+        host, port = known[ae_title]
+        calling_ae, waits = settings.node.ae_title, Timeouts(dimse_s=10)
+        peer = Peer("subscriber", ae_title, host, port, calling_ae, settings.tls, waits)
+        # Whoever reports is the SCP, and opens the association (PS3.4 section CC.2.4.3).
+        roles = [build_role(EVENT, scu_role=False, scp_role=True)]
+        return open_association(peer, [build_context(EVENT)], roles=roles)
+
+    return dial
 
 
 @contextmanager
@@ -27,7 +51,7 @@ def worklist(foundation: Foundation) -> Iterator[Worklist | None]:
     from node.worklist.worklist import Worklist  # noqa: PLC0415
 
     known = addresses(settings.worklist.subscribers)
-    teller = Teller(settings.node.ae_title, known)
+    teller = Teller(dialler(settings, known))
     try:
         yield Worklist(foundation.database, foundation.trail, frozenset(known), teller)
     finally:

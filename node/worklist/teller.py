@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Final
 
-from pynetdicom import AE, build_role
+from pynetdicom.association import Association
 
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, CrdlError
 from node.worklist.events import Event
 from node.worklist.worklist import PUSH
 
 EVENT: Final = "1.2.840.10008.5.1.4.34.6.4"
 _MOST_WAITING: Final = 10_000
 _WAIT_S: Final = 10.0
+Dial = Callable[[str], Association]
 _log = logging.getLogger(__name__)
 
 
@@ -40,11 +41,11 @@ class Teller:
     """Sends events one after another; one that cannot be sent is logged and let go.
 
     A subscriber that was away asks for the present state, as PS3.4 section CC.2.4 expects of it.
+    `dial` opens an association with an AE title for `EVENT`, in which we are the SCP.
     """
 
-    def __init__(self, calling_ae: str, known: Mapping[str, tuple[str, int]]) -> None:
-        self._calling_ae = calling_ae
-        self._known = known
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
         self._waiting: queue.Queue[tuple[str, Event] | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="ups-events", daemon=True)
         self._thread.start()
@@ -65,23 +66,17 @@ class Teller:
         while (one := self._waiting.get()) is not None:
             try:
                 self._send(*one)
+            except CrdlError as error:
+                _log.warning("an event for %s was not sent: %s", one[0], error)
             except Exception:  # noqa: BLE001 - the boundary of a thread: the others are told
                 _log.exception("an event for %s was not sent", one[0])
 
     def _send(self, ae_title: str, event: Event) -> None:
-        host, port = self._known[ae_title]
-        entity = AE(self._calling_ae)
-        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = _WAIT_S
-        entity.add_requested_context(EVENT)
-        # Whoever reports is the SCP, and opens the association (PS3.4 section CC.2.4.3).
-        role = build_role(EVENT, scu_role=False, scp_role=True)
-        association = entity.associate(host, port, ae_title=ae_title, ext_neg=[role])
-        if not association.is_established:
-            _log.warning("%s cannot be reached for events", ae_title)
-            return
+        association = self._dial(ae_title)
         status, _ = association.send_n_event_report(
             event.information, event.type_id, PUSH, event.workitem_uid, meta_uid=EVENT
         )
-        association.release()
+        if association.is_established:
+            association.release()
         if status.get("Status") != 0:
             _log.warning("%s did not take an event", ae_title)

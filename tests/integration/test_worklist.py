@@ -21,8 +21,11 @@ from sqlalchemy import select
 
 from node.audit.tables import LedgerSystem, StudyCompletion, Workitem
 from node.audit.trail import Trail
+from node.config import Settings
+from node.deliver.reactor import pause_properly
 from node.jobs.completion import told_complete
 from node.receive.parser import HeaderParser
+from node.service.worklist import dialler
 from node.web.auth.identity import Person, Role
 from node.web.workitems import workitem_router
 from node.worklist.availability import IAN, IanService
@@ -91,6 +94,7 @@ class Node:
         association = entity.associate("127.0.0.1", self.port, ae_title="CRDL")
         assert association.is_established
         assert len(association.accepted_contexts) == len(syntaxes)
+        pause_properly(association)  # else pynetdicom's reactor may take an answer of ours
         try:
             yield association
         finally:
@@ -137,7 +141,7 @@ def the_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with HeaderParser() as parser, a_subscriber() as subscriber:
         desk = a_desk_in(folder, parser)
         known = {"WATCHER": ("127.0.0.1", subscriber.port)}
-        teller, tasks, trail = Teller("CRDL", known), Tasks(), Trail("test")
+        teller, tasks, trail = Teller(dialler(Settings(), known)), Tasks(), Trail("test")
         worklist = Worklist(desk.engine, trail, frozenset(known), teller)
 
         def complete(connection: Any, study: str, expected: Any, source: str) -> None:
