@@ -58,13 +58,22 @@ class BlobStore:
         self.spool = root / "spool" / process
         self.spool.mkdir(parents=True, exist_ok=True)
         self._flushers: ThreadPoolExecutor | None = None
+        self._make_folders()
+
+    def _make_folders(self) -> None:
+        """Make all folders of the store at once, so that keeping a blob never makes one."""
+        if (self.root / "ff").is_dir():
+            return
+        for number in range(256):
+            (self.root / f"{number:02x}").mkdir(exist_ok=True)
+        _fsync_folder(self.root)
 
     def path(self, sha256: str) -> Path:
         """Return where a blob lies (or would lie)."""
         return self._place(sha256)
 
     def _place(self, sha256: str) -> Path:
-        return self.root / sha256[:2] / sha256[2:4] / sha256
+        return self.root / sha256[:2] / sha256
 
     def put(self, data: bytes) -> Blob:
         """Keep bytes; they are on the disk under their name when this returns."""
@@ -124,9 +133,6 @@ class BlobStore:
             with self._hold(fcntl.LOCK_SH):
                 for spooled, sha256 in hardened:
                     target = self._place(sha256)
-                    if not target.parent.is_dir():
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        changed |= dict.fromkeys((target.parent.parent, self.root))
                     spooled.replace(target)
                     changed[target.parent] = None
             self._fsync_folders(list(changed))
@@ -184,9 +190,9 @@ class BlobStore:
 
     def older_than(self, before: datetime) -> Iterator[str]:
         """Yield the hashes of the blobs that nobody has kept since `before`."""
-        for path in self.root.glob("??/??/*"):
+        for path in self.root.glob("??/*"):
             with suppress(FileNotFoundError):
-                if path.name[:2] == path.parent.parent.name and _is_before(path, before):
+                if path.name[:2] == path.parent.name and _is_before(path, before):
                     yield path.name
 
     def expire_spool(self, before: datetime) -> int:

@@ -31,23 +31,29 @@ def latencies(database: Engine, arrivals: Sequence[Arrival]) -> list[float]:
 
     By the ledger, which is written after the archive was asked; one for each study that has it.
     """
-    ledger = LEDGERS["delivery"]
-    proven: dict[str, float] = {}
-    for seg_uids in _chunks([arrival.study.seg_uid for arrival in arrivals]):
-        query = (
-            select(Job.seg_uid, ledger.at)
-            .join(Report, Report.job_id == Job.id)
-            .join(ledger, ledger.subject == Report.sop_instance_uid)
-            .where(Job.seg_uid.in_(seg_uids), Report.kind == "sr", ledger.event == "proven")
-        )
-        with read_only(database) as connection:
-            for seg_uid, at in connection.execute(query):
-                proven[seg_uid] = at.timestamp()
+    proven = proofs_of(database, [arrival.study.seg_uid for arrival in arrivals])
     return [
         proven[arrival.study.seg_uid] - arrival.at
         for arrival in arrivals
         if arrival.study.seg_uid in proven
     ]
+
+
+def proofs_of(database: Engine, seg_uids: Sequence[str]) -> dict[str, float]:
+    """Return when the SR of each SEG was proven, seconds since the epoch; of those that were."""
+    ledger = LEDGERS["delivery"]
+    proven: dict[str, float] = {}
+    for chunk in _chunks(seg_uids):
+        query = (
+            select(Job.seg_uid, ledger.at)
+            .join(Report, Report.job_id == Job.id)
+            .join(ledger, ledger.subject == Report.sop_instance_uid)
+            .where(Job.seg_uid.in_(chunk), Report.kind == "sr", ledger.event == "proven")
+        )
+        with read_only(database) as connection:
+            for seg_uid, at in connection.execute(query):
+                proven[seg_uid] = at.timestamp()
+    return proven
 
 
 def kept(database: Engine, arrivals: Sequence[Arrival]) -> int:

@@ -58,3 +58,28 @@ def soak(
     lost = summary["instances_acknowledged"] - summary["instances_kept"]
     if lost or summary["without_outcome"] or not bench.all_flat(found):
         raise typer.Exit(1)
+
+
+@app.command()
+def latency(
+    per_hour: Annotated[
+        list[float] | None, typer.Option(min=1, help="US images an hour; may be given again.")
+    ] = None,
+    studies: Annotated[int, typer.Option(min=1, help="The most studies at a rate.")] = 200,
+    minutes: Annotated[float, typer.Option(min=0.1, help="The most minutes at a rate.")] = 10,
+    database: Annotated[str, typer.Option(help="sqlite or postgresql.")] = "sqlite",
+    as_json: JsonOption = False,
+) -> None:
+    """Time from the last C-STORE of a study to the proof that its SR is in Orthanc."""
+    from node.bench import latency as bench  # noqa: PLC0415 - peers and senders, here only
+
+    if database not in {"sqlite", "postgresql"}:
+        raise typer.BadParameter("give sqlite or postgresql", param_hint="--database")
+    with progress_bar("rates") as report:
+        found = bench.run(
+            per_hour or bench.RATES, studies, 60 * minutes, database=database, report=report
+        )
+    rows = [one.row() for one in found]
+    print_rows(rows, list(rows[0]), as_json=as_json, title="Last C-STORE to proven SR")
+    if any(one.unproven for one in found):
+        raise typer.Exit(1)

@@ -23,7 +23,7 @@ from node.receive.group import Group
 from node.receive.parser import HeaderParser
 from node.receive.refusals import RefusalLog
 from node.receive.room import Room
-from node.receive.settling import Accepted, Arrived, Enqueue, Settler
+from node.receive.settling import Accepted, Arrived, Enqueue, Settler, Stored
 
 _LOG = logging.getLogger(__name__)
 _SOURCE_CHARACTERS: Final = 80
@@ -49,7 +49,8 @@ class Inbox:
         self.contexts = Contexts.load(accept_deflated=settings.accept_deflated)
         self._parser = parser
         settler = Settler(engine, blobs, trail, enqueue)
-        self._group: Group[Arrived, Accepted] = Group(settler)
+        self._keeping: Group[Arrived, Stored] = Group(settler.keep)
+        self._writing: Group[Stored, Accepted] = Group(settler.write)
         self._refusals = RefusalLog(engine, trail)
 
     def accept(
@@ -84,7 +85,8 @@ class Inbox:
             self.contexts.require(header.sop_class_uid, header.transfer_syntax_uid)
             blob = self.blobs.harden(spooled, sha256)
             arrived = Arrived(spooled, blob, header, source, association_id)
-            return self._group.do(header.sop_instance_uid, arrived)
+            stored = self._keeping.do(header.sop_instance_uid, arrived)
+            return self._writing.do(header.sop_instance_uid, stored)
         except (IntakeError, BlobError, SQLAlchemyError) as error:
             declined = _declined(_reason(error), header, announced)
             self._refusals.record(declined, header, announced, source, association_id)

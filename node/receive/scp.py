@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import ssl
 import threading
@@ -112,6 +113,10 @@ class Receiver:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="dicom-accept", daemon=True
         )
+        # The library collects garbage every few seconds, and all that is loaded by now is none:
+        # going through it each time would hold up every association.
+        gc.collect()
+        gc.freeze()
         self._rejections.start()
         self._thread.start()
         host, port = self._server.server_address[:2]

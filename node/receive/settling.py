@@ -1,14 +1,15 @@
 """What becomes of instances whose bytes are on the disk: standing, name in the store, rows.
 
-Several that come at the same time are settled in one transaction. The order is that of a single
-one: bytes fsynced, renamed, folders fsynced, rows committed, and only then the sender is told.
+Several that come at the same time are settled together, in two stages: while the rows of some are
+committed, the files of the next are moved. The order is that of a single one: bytes fsynced,
+renamed, folders fsynced, rows committed, and only then the sender is told.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,18 @@ class Arrived:
     association_id: str | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """An instance on its way between the two stages.
+
+    Attributes:
+        kept: Its file is in the store under its hash; a duplicate's need not be.
+    """
+
+    of: Arrived
+    kept: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """An instance that is the node's responsibility now.
@@ -68,91 +81,85 @@ class Settler:
     trail: Trail
     enqueue: Enqueue
 
-    def __call__(self, arrived: Sequence[Arrived]) -> Sequence[Accepted | Exception]:
-        """Settle instances of different SOP Instance UIDs.
+    def keep(self, arrived: Sequence[Arrived]) -> Sequence[Stored | Exception]:
+        """Move the files of instances into the store, unless they will be duplicates.
+
+        Raises:
+            BlobError: If the bytes of one cannot be kept.
+        """
+        try:
+            with read_only(self.database) as connection:
+                known = self._known(connection, [one.header.sop_instance_uid for one in arrived])
+        except OperationalError as error:
+            # The database is busy or gone: that is true for all, and for each alone.
+            return [error] * len(arrived)
+        # A duplicate is one whoever made it: whether it is our own report may be asked later.
+        wanted = {
+            one: decide(one.header, None, known[one.header.sop_instance_uid], own=False).standing
+            != "duplicate"
+            for one in arrived
+        }
+        self._keep([one for one in arrived if wanted[one]])
+        return [Stored(one, kept=wanted[one]) for one in arrived]
+
+    def write(self, stored: Sequence[Stored]) -> Sequence[Accepted | Exception]:
+        """Write the rows of instances of different SOP Instance UIDs, and commit.
 
         Raises:
             BlobError: If the bytes of one cannot be kept.
             SQLAlchemyError: If the rows of one cannot be written.
         """
         try:
-            return self._settle(arrived)
+            while True:
+                accepted, lacking = self._write(stored)
+                if not lacking:
+                    return accepted
+                # A version has come or gone since the look without a lock: it needs its bytes.
+                self._keep([one.of for one in lacking])
+                stored = [replace(one, kept=one.kept or one in lacking) for one in stored]
         except OperationalError as error:
-            # The database is busy or gone: that is true for all, and for each alone.
-            return [error] * len(arrived)
+            return [error] * len(stored)
 
-    def _settle(self, arrived: Sequence[Arrived]) -> Sequence[Accepted]:
-        with read_only(self.database) as connection:
-            foreseen = self._decide(connection, arrived, set())
-        kept: set[Path] = set()
-        self._keep([one for one in arrived if foreseen[one].standing != "duplicate"], kept)
-        while True:
-            accepted, lacking = self._write(arrived, kept)
-            if not lacking:
-                return accepted
-            # A version has come or gone since the look without a lock: now it needs its bytes.
-            self._keep(lacking, kept)
-
-    def _keep(self, arrived: Sequence[Arrived], kept: set[Path]) -> None:
+    def _keep(self, arrived: Sequence[Arrived]) -> None:
         if arrived:
             self.blobs.keep_all([(one.spooled, one.blob.sha256) for one in arrived])
-            kept |= {one.spooled for one in arrived}
             passing("kept")
 
-    def _write(
-        self, arrived: Sequence[Arrived], kept: set[Path]
-    ) -> tuple[list[Accepted], list[Arrived]]:
+    def _write(self, stored: Sequence[Stored]) -> tuple[list[Accepted], list[Stored]]:
         """Write the rows in one transaction, or none of them if some lack their bytes."""
         with self.database.begin() as connection:
-            for uid in sorted(one.header.sop_instance_uid for one in arrived):
+            for uid in sorted(one.of.header.sop_instance_uid for one in stored):
                 lock(connection, uid)  # in one order everywhere: no two wait for each other
-            verdicts = self._decide(connection, arrived, kept)
-            lacking = [
-                one for one in arrived if verdicts[one].row is None and one.spooled not in kept
-            ]
+            verdicts = self._decide(connection, stored)
+            new = [one for one in stored if verdicts[one].row is None]
+            lacking = [one for one in new if not one.kept]
             if lacking:
                 return [], lacking
-            rows = {one: row for one in arrived if (row := verdicts[one].row) is not None}
-            new = [one for one in arrived if one not in rows]
+            rows = {one: row for one in stored if (row := verdicts[one].row) is not None}
             rows |= self._insert(connection, new, verdicts)
-            entries = [self._entry(one, verdicts[one], rows[one], kept) for one in arrived]
+            entries = [_entry(one, verdicts[one], rows[one]) for one in stored]
             self.trail.record_all(connection, "instance", entries)
-            current = [rows[one] for one in arrived if verdicts[one].standing == "current"]
+            current = [rows[one] for one in stored if verdicts[one].standing == "current"]
             if current:
                 self.enqueue(connection, current)
             passing("rows-written")
         passing("committed")
-        return [
-            Accepted(
-                rows[one],
-                one.header.sop_class_uid,
-                one.header.sop_instance_uid,
-                one.header.study_instance_uid,
-                verdicts[one].standing,
-            )
-            for one in arrived
-        ], []
+        return [_accepted(one.of.header, rows[one], verdicts[one]) for one in stored], []
 
-    def _decide(
-        self, connection: Connection, arrived: Sequence[Arrived], kept: set[Path]
-    ) -> dict[Arrived, Verdict]:
-        uids = [one.header.sop_instance_uid for one in arrived]
-        reported = set(
-            connection.scalars(
-                select(Report.sop_instance_uid).where(Report.sop_instance_uid.in_(uids))
-            )
-        )
+    def _decide(self, connection: Connection, stored: Sequence[Stored]) -> dict[Stored, Verdict]:
+        uids = [one.of.header.sop_instance_uid for one in stored]
+        query = select(Report.sop_instance_uid).where(Report.sop_instance_uid.in_(uids))
+        reported = set(connection.scalars(query))
         known = self._known(connection, uids)
-        return {
-            one: decide(
-                one.header,
-                one.blob.sha256 if one.spooled in kept else None,
-                known[one.header.sop_instance_uid],
-                own=one.header.sop_instance_uid in reported
-                or is_ours(one.header.manufacturer, one.header.manufacturer_model_name),
+        verdicts = {}
+        for one in stored:
+            header = one.of.header
+            own = header.sop_instance_uid in reported or is_ours(
+                header.manufacturer, header.manufacturer_model_name
             )
-            for one in arrived
-        }
+            sha256 = one.of.blob.sha256 if one.kept else None
+            verdicts[one] = decide(header, sha256, known[header.sop_instance_uid], own=own)
+        return verdicts
 
     def _known(self, connection: Connection, uids: Sequence[str]) -> dict[str, list[Known]]:
         found: dict[str, list[Known]] = defaultdict(list)
@@ -174,43 +181,51 @@ class Settler:
         return found
 
     def _insert(
-        self,
-        connection: Connection,
-        arrived: Sequence[Arrived],
-        verdicts: dict[Arrived, Verdict],
-    ) -> dict[Arrived, int]:
-        superseded = [row for one in arrived for row in verdicts[one].supersedes]
+        self, connection: Connection, new: Sequence[Stored], verdicts: dict[Stored, Verdict]
+    ) -> dict[Stored, int]:
+        superseded = [row for one in new for row in verdicts[one].supersedes]
         if superseded:
             connection.execute(
                 update(Instance).where(Instance.id.in_(superseded)).values(standing="superseded")
             )
-        if not arrived:
+        if not new:
             return {}
         inserted = connection.execute(
             insert(Instance).returning(Instance.id, Instance.sop_instance_uid),
-            [_row(one, verdicts[one]) for one in arrived],
+            [_row(one.of, verdicts[one]) for one in new],
         )
         ids = {uid: row for row, uid in inserted}
-        return {one: ids[one.header.sop_instance_uid] for one in arrived}
+        return {one: ids[one.of.header.sop_instance_uid] for one in new}
 
-    @staticmethod
-    def _entry(one: Arrived, verdict: Verdict, row: int, kept: set[Path]) -> Entry:
-        return Entry(
-            verdict.event,
-            one.header.sop_instance_uid,
-            {
-                "instance": row,
-                "version": verdict.version,
-                "sop_class": one.header.sop_class_uid,
-                "transfer_syntax": one.header.transfer_syntax_uid,
-                "sha256": one.blob.sha256 if one.spooled in kept else "",
-                "pixels_sha256": one.header.pixels_sha256,
-                "source": one.source,
-                "association": one.association_id or "",
-            },
-            one.header.study_instance_uid,
-            one.header.patient_id,
-        )
+
+def _entry(one: Stored, verdict: Verdict, row: int) -> Entry:
+    header = one.of.header
+    return Entry(
+        verdict.event,
+        header.sop_instance_uid,
+        {
+            "instance": row,
+            "version": verdict.version,
+            "sop_class": header.sop_class_uid,
+            "transfer_syntax": header.transfer_syntax_uid,
+            "sha256": one.of.blob.sha256 if one.kept else "",
+            "pixels_sha256": header.pixels_sha256,
+            "source": one.of.source,
+            "association": one.of.association_id or "",
+        },
+        header.study_instance_uid,
+        header.patient_id,
+    )
+
+
+def _accepted(header: InstanceHeader, row: int, verdict: Verdict) -> Accepted:
+    return Accepted(
+        row,
+        header.sop_class_uid,
+        header.sop_instance_uid,
+        header.study_instance_uid,
+        verdict.standing,
+    )
 
 
 def _row(one: Arrived, verdict: Verdict) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from io import FileIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from secrets import token_hex
 from typing import Final, Self
 
 from node.errors import IntakeError
@@ -52,11 +53,9 @@ class SpoolFile:
         self._maximum_bytes = maximum_bytes
         self._size = 0
         self._digest = hashlib.sha256()
+        self.name = str(spool / f"{token_hex(16)}.part")
         # Without a buffer: what comes are pieces of a PDU's size.
-        self._file = NamedTemporaryFile(  # noqa: SIM115 - open until the data set is complete
-            dir=spool, suffix=".part", delete=False, buffering=0
-        )
-        self.name = self._file.name
+        self._file = FileIO(self.name, "xb")
 
     @property
     def path(self) -> Path:

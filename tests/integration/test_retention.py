@@ -294,7 +294,7 @@ def an_image_of_long_ago(tmp_path: Path, a_parser: HeaderParser) -> tuple[Desk, 
 
 
 def blobs(desk: Desk) -> Iterator[Path]:
-    return desk.blobs.root.glob("??/??/*")
+    return desk.blobs.root.glob("??/*")
 
 
 def test_an_expired_image_that_is_sent_again_is_new(

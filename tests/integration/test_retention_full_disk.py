@@ -53,7 +53,7 @@ def fill(disk: Path) -> Path:
 def a_full_node(disk: Path, parser: HeaderParser, reserve: Reserve) -> tuple[Desk, Path]:
     desk = a_desk_in(disk, parser)
     desk.accept(an_ultrasound())
-    for path in desk.blobs.root.glob("??/??/*"):
+    for path in desk.blobs.root.glob("??/*"):
         os.utime(path, (0, 0))
     assert reserve.take()
     desk.engine.dispose()  # its log is gone with the last connection: a new one needs room
@@ -72,7 +72,7 @@ def test_the_node_deletes_on_a_full_disk_and_recovers_by_itself(
 
     clean(house, reserve, later)
     assert desk.standings() == ["expired"]
-    assert list(desk.blobs.root.glob("??/??/*")) == []
+    assert list(desk.blobs.root.glob("??/*")) == []
 
     filler.unlink()
     assert clean(house, reserve, later)

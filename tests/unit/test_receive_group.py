@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event, text
 
 from node.errors import BlobError
 from node.receive.faults import DeclinedError
@@ -120,25 +120,30 @@ def test_the_same_instance_from_eight_senders_is_one_row(a_desk: Desk) -> None:
 def test_bytes_of_a_group_are_on_the_disk_before_its_one_commit(
     a_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unsynced: set[Path] = set()
+    unsynced: dict[str, Path] = {}
     synced_files: set[Path] = set()
     faults: list[str] = []
+    commits: list[int] = []
     real_fsync, real_rename = os.fsync, Path.replace
 
     def fsync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        lying_there = [name for name, folder in unsynced.items() if folder == path]
         real_fsync(descriptor)
         synced_files.add(path)
-        unsynced.discard(path)
+        for name in lying_there:
+            unsynced.pop(name, None)
 
     def rename(path: Path, target: Path) -> Path:
         if path not in synced_files:
             faults.append("renamed before its bytes were synced")
-        unsynced.add(target.parent)
+        unsynced[target.name] = target.parent
         return real_rename(path, target)
 
-    def commit(_: object) -> None:
-        if unsynced:
+    def commit(connection: Connection) -> None:
+        rows = connection.execute(text("SELECT blob_sha256 FROM instance")).scalars().all()
+        commits.append(len(rows))
+        if unsynced.keys() & set(rows):
             faults.append("committed before the folder was synced")
 
     monkeypatch.setattr(os, "fsync", fsync)
@@ -146,6 +151,7 @@ def test_bytes_of_a_group_are_on_the_disk_before_its_one_commit(
     event.listen(a_desk.engine, "commit", commit)
     assert len(accept_together(a_desk, 8)) == 8
     assert faults == []
+    assert commits[-1] == 8
     assert len([path for path in synced_files if path.suffix == ".part"]) == 8
 
 

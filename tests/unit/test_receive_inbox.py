@@ -6,9 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import pytest
@@ -17,6 +16,7 @@ from sqlalchemy import event, insert
 from sqlalchemy.exc import OperationalError
 
 from node.audit.tables import Job, Report
+from node.audit.trail import Trail
 from node.database import utc_now
 from node.errors import IntakeError
 from node.receive.announced import Announced
@@ -146,8 +146,8 @@ def test_a_failing_enqueue_takes_the_row_back_and_the_sender_is_told(
     def fail(*_: object) -> None:
         raise OperationalError("INSERT", {}, Exception("disk I/O error"))
 
-    group = a_desk.inbox._group
-    monkeypatch.setattr(group, "_work", replace(cast("Settler", group._work), enqueue=fail))
+    settler = Settler(a_desk.engine, a_desk.blobs, Trail("receive"), fail)
+    monkeypatch.setattr(a_desk.inbox._writing, "_work", settler.write)
     with pytest.raises(DeclinedError) as declined:
         a_desk.accept(an_ultrasound())
     assert declined.value.status == 0xA700
