@@ -195,7 +195,7 @@ class SharedBlobStore(BlobStore):
             if self._cached.counted and self._cached.size <= self._cache_bytes:
                 return
             files = []
-            for path in self.root.glob("??/??/*"):
+            for path in self.root.glob("??/*"):
                 with suppress(FileNotFoundError):
                     about = path.stat()
                     files.append((about.st_mtime, about.st_size, path))

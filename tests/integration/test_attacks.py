@@ -147,7 +147,7 @@ def test_the_same_uid_with_corrected_demographics_is_an_update_and_with_other_pi
     )
     assert [row[0] for row in rows] == ["superseded", "current", "conflict"]
     for _, sha256 in rows:  # all are kept
-        blob = a_receiver_process.folder / "data" / "blobs" / sha256[:2] / sha256[2:4] / sha256
+        blob = a_receiver_process.folder / "data" / "blobs" / sha256[:2] / sha256
         assert dcmread(blob).SOPInstanceUID == uid
 
 
@@ -161,7 +161,7 @@ def test_private_elements_are_kept_to_the_byte(a_receiver_process: RunningReceiv
     ((sha256,),) = a_receiver_process.rows(
         f"SELECT blob_sha256 FROM instance WHERE sop_instance_uid = '{uid}'"
     )
-    blob = a_receiver_process.folder / "data" / "blobs" / sha256[:2] / sha256[2:4] / sha256
+    blob = a_receiver_process.folder / "data" / "blobs" / sha256[:2] / sha256
     assert data_set in blob.read_bytes()
 
 
