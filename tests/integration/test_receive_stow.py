@@ -18,13 +18,17 @@ import uvicorn
 from pydicom.dataset import Dataset
 from sqlalchemy import insert
 
+from node.audit.seal import Sealer
 from node.audit.tables import Delivery, FindingRow, Job, Report
 from node.audit.trail import Trail
 from node.database import utc_now
 from node.errors import ConfigurationError
 from node.receive.parser import HeaderParser
 from node.receive.stow import StowService
+from node.service.compose import Foundation
+from node.service.console import bureau
 from node.web.app import create_app
+from node.web.console.router import console_router
 from node.web.readiness import standard_checks
 from tests.receive_fixtures import Desk, a_desk_in, an_ultrasound, encoded
 
@@ -56,6 +60,13 @@ class Site:
         return httpx.get(self.url + path, headers=headers, trust_env=False, timeout=30)
 
 
+class NoQueue:
+    """Looking at pages puts no work into a queue."""
+
+    def enqueue(self, connection: object, task: object) -> None:
+        raise AssertionError(f"{task} for {connection}")
+
+
 @contextmanager
 def served(desk: Desk) -> Iterator[Site]:
     """The application of a desk, on a free port until the block ends."""
@@ -68,6 +79,9 @@ def served(desk: Desk) -> Iterator[Site]:
         desk.inbox.blobs,
         Trail("web"),
     )
+    sealer = Sealer.from_file(desk.settings.audit_key)
+    rooms = (desk.settings, desk.engine, desk.blobs, Trail("web", sealer), "1.2", sealer)
+    app.include_router(console_router(bureau(Foundation(*rooms), NoQueue())))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -218,8 +232,9 @@ def test_a_ready_node_says_so(a_site: Site) -> None:
 
 
 def test_an_empty_node_says_what_to_send(a_site: Site) -> None:
-    page = a_site.get("/")
-    assert "No job yet" in page.text
+    assert a_site.get("/").headers["location"] == "/console"
+    page = a_site.get("/console/studies")
+    assert "No study yet. Send an ultrasound image" in page.text
     assert page.headers["cache-control"] == "no-store"
     assert a_site.get("/api/jobs").json() == []
 
@@ -252,7 +267,8 @@ def with_a_job(desk: Desk) -> None:
 
 def test_the_page_shows_jobs_with_probability_and_delivery(a_site: Site) -> None:
     with_a_job(a_site.desk)
-    page = a_site.get("/").text
+    a_site.desk.accept(an_ultrasound(PatientID="<b>P1</b>"))
+    page = a_site.get("/console/studies").text
     assert "87.5 %" in page
     assert "Not assessed: empty-mask" in page
     assert "&lt;b&gt;P1&lt;/b&gt;" in page

@@ -253,7 +253,7 @@ def test_settings_of_a_login_hold_together() -> None:
 def test_a_look_is_a_study_or_a_search_and_nothing_else() -> None:
     frames = "/dicom-web/studies/{study}/series/{series}"
     assert Look.of(frames, {"study": "1.2", "series": "1.3"}, "") == Look(frames, "1.2", "")
-    assert Look.of("/console/studies/{uid}", {"uid": "1.2"}, "") is not None
+    assert Look.of("/console/studies/{uid}", {"uid": "1.2"}, "") is None, "recorded by the console"
     search = Look.of("/dicom-web/studies", {}, "PatientName=Doe*")
     assert search == Look("/dicom-web/studies", "", "PatientName=Doe*")
     assert Look.of("/metrics", {}, "") is None

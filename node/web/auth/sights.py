@@ -23,7 +23,6 @@ from node.web.auth.identity import Person
 SEARCHES: Final = frozenset(
     {"/dicom-web/studies", "/dicom-web/series", "/dicom-web/instances", "/console/studies"}
 )
-_STUDY_NAMES: Final = ("study", "uid")  # how routes call the study in their path
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 _PAUSE_S: Final = 600.0
 _REMEMBERED: Final = 10_000
@@ -47,7 +46,7 @@ class Look:
             named: The values of the path's parameters.
             query: The query string.
         """
-        study = next((named[name] for name in _STUDY_NAMES if name in named), "")
+        study = named.get("study", "")  # the console keeps its own record of opened studies
         if _UID.fullmatch(study):
             return cls(route, study, "")
         if route in SEARCHES:
