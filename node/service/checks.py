@@ -142,8 +142,9 @@ def _web(settings: Settings) -> Iterator[Check]:
         return
     ways = [*(["users"] if users else []), *([settings.oidc.label] if settings.oidc.issuer else [])]
     yield Check("web", "ok", f"everybody logs in, by {' and '.join(ways)}")
-    if web.public_url.startswith("https://"):
-        yield Check("web", "ok", f"HTTPS at {web.public_url}, cookies secure and bound to the host")
+    if web.certificate is not None or web.public_url.startswith("https://"):
+        where = web.public_url or f"https://{web.host}:{web.port}"
+        yield Check("web", "ok", f"HTTPS at {where}, cookies secure and bound to the host")
     elif here:
         yield Check("web", "ok", "plain HTTP, which stays on this machine; cookies are not secure")
     else:
@@ -151,7 +152,7 @@ def _web(settings: Settings) -> Iterator[Check]:
             "web",
             "warning",
             "passwords and patients travel unencrypted and cookies are not secure: "
-            "serve HTTPS and set web.public_url",
+            "name web.certificate and web.key, or an HTTPS proxy as web.public_url",
         )
 
 
