@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import traceback
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +26,7 @@ from node.errors import CrdlError
 from sr_templates.errors import TemplateError
 
 _OURS: Final = (CrdlError, ModelsError, TemplateError)
-_QUOTING: Final = ("pydicom", "highdicom")  # their warnings quote the values of a header
+_QUOTING: Final = ("pydicom", "highdicom")  # what they say quotes the values of a header
 _FRAMES: Final = 12
 
 
@@ -116,4 +118,17 @@ def configure(settings: Settings, role: str) -> None:
     root.setLevel(wanted.level.upper())
     if not plain:
         for name in _QUOTING:
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        warnings.simplefilter("ignore")  # those of pydicom quote values, past every logger
+    # It would add a handler of its own, with texts of errors.
+    dbos = logging.getLogger("dbos")
+    dbos.handlers[:] = [handler]
+    dbos.propagate = False
+    threading.excepthook = _log_end_of_thread
+
+
+def _log_end_of_thread(raised: threading.ExceptHookArgs) -> None:
+    """Log what ended a thread as any other error; Python would print its text."""
+    if raised.exc_value is not None:
+        name = raised.thread.name if raised.thread else "a thread"
+        logging.getLogger(__name__).error("%s ended", name, exc_info=raised.exc_value)
