@@ -334,8 +334,11 @@ def _evidence(
     score: Score | None,
     prior: float | None,
 ) -> Evidence:
-    fits = sight.mask is not None and (
-        sight.picture is None or sight.mask.mask.shape == sight.picture.shape[:2]
+    # An image that could not be decoded is none to draw on: its raster may be anything.
+    fits = (
+        sight.mask is not None
+        and sight.picture is not None
+        and sight.mask.mask.shape == sight.picture.shape[:2]
     )
     return Evidence(
         frame=sight.frame,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import tomllib
+from contextlib import suppress
 from copy import deepcopy
 from functools import cache
 from importlib import resources
@@ -11,6 +13,7 @@ from typing import Any, Final
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException
 from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
@@ -19,6 +22,10 @@ from pydicom.valuerep import PersonName
 from node.report.request import ReportRequest
 from sr_templates.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 
+_UNREADABLE: Final = (
+    *(ValueError, TypeError, AttributeError, LookupError, NotImplementedError, struct.error),
+    BytesLengthException,
+)
 _TEXT: Final = frozenset({"PN", "LO", "SH", "LT", "ST", "UC", "UT"})
 
 
@@ -37,7 +44,9 @@ def patient_and_study(request: ReportRequest) -> Dataset:
             setattr(dataset, keyword, "")
     for keyword in patient_modules():
         if keyword in source:
-            dataset.add(_in_unicode(source[keyword]))
+            # A weight of "heavy" cannot be copied; it must not cost the patient the report.
+            with suppress(*_UNREADABLE):
+                dataset.add(_in_unicode(source[keyword]))
     return dataset
 
 
