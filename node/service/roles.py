@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from node.jobs.engine import Enqueuer, Handler, Queue
     from node.jobs.outcomes import Kept, OutcomeSaid
     from node.receive.inbox import Inbox
+    from node.service.performing import Fetch
 
 _DRAIN_S = 30.0
 _FETCH_THREADS = 2
@@ -178,6 +179,7 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
     from node.service.chaining import keep_chain  # noqa: PLC0415
     from node.service.keeping import keep_house  # noqa: PLC0415
     from node.service.notify import start_notifier  # noqa: PLC0415
+    from node.service.performing import start_performer  # noqa: PLC0415
     from node.service.pledging import pledger  # noqa: PLC0415
     from node.service.syslog import start_syslog  # noqa: PLC0415
     from node.service.tracing import start_tracing  # noqa: PLC0415
@@ -193,7 +195,7 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
         stop_keeper = keep_house(foundation, engine.forget_finished)
         rooms = (foundation.database, foundation.trail, engine)
         deliverer = Deliverer(*rooms, compose(settings), foundation.blobs)
-        with _fetcher(foundation, engine) as fetcher:
+        with _fetcher(foundation, engine) as (fetcher, fetch):
             pledges = pledger(settings, PledgeBook(*rooms))
             engine.start(
                 {"delivery": deliverer, **fetcher, "commitment": pledges},
@@ -204,8 +206,10 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
                 },
             )
             stop_watch = start_outage_watch(OutageWatch(*rooms))
+            stop_performer = start_performer(foundation, fetch)
             _announce()
             stop.wait()
+            stop_performer()
             stop_watch()
             engine.stop(_DRAIN_S)
         stop_keeper()
@@ -217,14 +221,16 @@ def _deliver(foundation: Foundation, stop: threading.Event) -> None:
 
 
 @contextmanager
-def _fetcher(foundation: Foundation, enqueuer: Enqueuer) -> Iterator[dict[Queue, Handler]]:
-    """The handler of the fetch queue; none without a source."""
+def _fetcher(
+    foundation: Foundation, enqueuer: Enqueuer
+) -> Iterator[tuple[dict[Queue, Handler], Fetch | None]]:
+    """The handler of the fetch queue, and what asks the sources; neither without a source."""
     from node.jobs.fetching import Fetcher, here  # noqa: PLC0415
     from node.service.fetching import fetch_stage  # noqa: PLC0415
 
     settings = foundation.settings
     if not settings.source:
-        yield {}
+        yield {}, None
         return
     from node.receive.retrieved import RetrievedIntake  # noqa: PLC0415 - only with a source
 
@@ -232,7 +238,8 @@ def _fetcher(foundation: Foundation, enqueuer: Enqueuer) -> Iterator[dict[Queue,
         intake = RetrievedIntake(inbox, _spool_name(settings), settings.limits)
         fetch = fetch_stage(settings, intake, partial(here, foundation.database))
         stages = replace(compose(settings), fetch=fetch)
-        yield {"fetch": Fetcher(foundation.database, foundation.trail, enqueuer, stages)}
+        fetcher = Fetcher(foundation.database, foundation.trail, enqueuer, stages)
+        yield {"fetch": fetcher}, fetch
 
 
 def _spool_name(settings: Settings) -> str:

@@ -1,0 +1,252 @@
+"""This node as the performer of a worklist: claimed, progressed, completed, given up, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydicom import Dataset
+from sqlalchemy import Engine, insert, select, update
+
+from node.audit.schema import upgrade
+from node.audit.tables import Job, LedgerSystem, PerformedWorkitem, Report, Workitem
+from node.audit.trail import Trail
+from node.config import Settings
+from node.database import open_engine, utc_now
+from node.errors import DeliveryError
+from node.jobs.edge import FetchAnswer, FetchQuestion
+from node.service.performing import Performer
+from node.web.auth.identity import Person, Role
+from node.web.workitems import workitem_router
+from node.worklist.client import UpsClient
+from node.worklist.worklist import Worklist
+from tests.factories import STUDY, a_seg, a_segment, an_image
+from tests.integration.test_worklist import serving
+from tests.jobs_fixtures import keep
+from tests.unit.test_ups_states import a_workitem
+
+UID, IMAGE, SEG = "2.25.7001", f"{STUDY}.1", f"{STUDY}.9"
+SR = "1.2.840.10008.5.1.4.1.1.88.34"
+
+
+@dataclass
+class Workplace:
+    """A UPS-RS server, and a node that performs what is on it."""
+
+    worklist: Worklist
+    database: Engine
+    client: UpsClient
+    asked: list[FetchQuestion] = field(default_factory=list)
+    brings: bool = False
+
+    def performer(self, **wishes: Any) -> Performer:
+        section = {"performs": "http://server", "labels": ["CRDL"]} | wishes
+        settings = Settings.model_validate({"worklist": section})
+        return Performer(self.database, Trail("deliver"), self.client, settings, self.fetch)
+
+    def fetch(self, question: FetchQuestion) -> tuple[FetchAnswer, ...]:
+        self.asked.append(question)
+        if self.brings:
+            self.arrives()
+        return (FetchAnswer("pacs"),)
+
+    def arrives(self) -> None:
+        with self.database.begin() as connection:
+            keep(connection, an_image(IMAGE))
+            keep(connection, a_seg(a_segment(1, IMAGE), uid=SEG))
+
+    def job(self, state: str, reason: str = "") -> None:
+        now = utc_now()
+        with self.database.begin() as connection:
+            job = connection.execute(
+                insert(Job)
+                .values(
+                    seg_uid=SEG,
+                    generation=1,
+                    state=state,
+                    reason=reason,
+                    study_instance_uid=STUDY,
+                    patient_id="P1",
+                    cases={"cases": []},
+                    created_at=now,
+                    updated_at=now,
+                )
+                .returning(Job.id)
+            ).scalar_one()
+            for kind in ("sr", "sc-1", "reject"):
+                connection.execute(
+                    insert(Report).values(
+                        job_id=job,
+                        kind=kind,
+                        sop_class_uid=SR,
+                        sop_instance_uid=f"2.25.8{len(kind)}",
+                        series_instance_uid="2.25.80",
+                        study_instance_uid=STUDY,
+                        blob_sha256="0" * 64,
+                        size=1,
+                        created_at=now,
+                    )
+                )
+
+    def schedule(self, label: str = "CRDL", *, study: str = STUDY) -> None:
+        item = Dataset()
+        item.StudyInstanceUID, item.SeriesInstanceUID = study, f"{STUDY}.100"
+        item.ReferencedSOPSequence = []
+        for uid in (IMAGE, SEG):
+            reference = Dataset()
+            reference.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.6.1"
+            reference.ReferencedSOPInstanceUID = uid
+            item.ReferencedSOPSequence.append(reference)
+        inputs = [item] if study else []
+        given = a_workitem(WorklistLabel=label, InputInformationSequence=inputs)
+        assert self.worklist.create(UID, given, "PACS").done
+
+    def there(self) -> Dataset:
+        found = self.worklist.get(UID).dataset
+        assert found is not None
+        return found
+
+    def here(self) -> tuple[str, str]:
+        with self.database.connect() as connection:
+            row = connection.execute(select(PerformedWorkitem.__table__)).one()
+        return row.state, row.reason
+
+    def events(self) -> list[str]:
+        with self.database.connect() as connection:
+            query = select(LedgerSystem.event).order_by(LedgerSystem.id)
+            return [one for one in connection.scalars(query) if one.startswith("workitem")]
+
+
+@pytest.fixture
+def a_workplace(tmp_path: Path) -> Iterator[Workplace]:
+    server, node = (open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("server", "node"))
+    for database in (server, node):
+        upgrade(database)
+    worklist = Worklist(server, Trail("server"))
+    app = FastAPI()
+    app.include_router(workitem_router(worklist))
+
+    @app.middleware("http")
+    async def recognise(request: Any, call_next: Any) -> Any:
+        request.state.person = Person("performer", Role.OPERATOR, "loopback")
+        return await call_next(request)
+
+    with serving(app) as url, httpx.Client(base_url=f"{url}/dicom-web", trust_env=False) as http:
+        yield Workplace(worklist, node, UpsClient("server", http))
+    for database in (server, node):
+        database.dispose()
+
+
+def test_a_workitem_is_claimed_fetched_reported_and_completed(a_workplace: Workplace) -> None:
+    a_workplace.schedule()
+    performer = a_workplace.performer()
+    performer.round()
+    assert a_workplace.there().ProcedureStepState == "IN PROGRESS"
+    a_workplace.brings = True
+    performer.round()
+    assert [one.sop_instance_uids for one in a_workplace.asked] == [(IMAGE, SEG)]
+    (progress,) = a_workplace.there().ProcedureStepProgressInformationSequence
+    assert float(progress.ProcedureStepProgress) == 10
+    performer.round()
+    assert a_workplace.here() == ("claimed", "the inputs are here, not reported yet")
+    a_workplace.job("done")
+    performer.round()
+    done = a_workplace.there()
+    assert done.ProcedureStepState == "COMPLETED"
+    (step,) = done.UnifiedProcedureStepPerformedProcedureSequence
+    (output,) = step.OutputInformationSequence
+    assert output.StudyInstanceUID == STUDY
+    made = [one.ReferencedSOPInstanceUID for one in output.ReferencedSOPSequence]
+    assert made == ["2.25.82", "2.25.84"]  # the SR and its companion, no rejection note
+    assert a_workplace.here() == ("completed", "2 object(s) made")
+    performer.round()
+    words = ["claimed", "progress", "progress", "completed"]
+    assert a_workplace.events() == [f"workitem-{one}" for one in words]
+
+
+def test_what_cannot_be_assessed_is_cancelled_with_the_reason(a_workplace: Workplace) -> None:
+    a_workplace.schedule()
+    a_workplace.arrives()
+    a_workplace.job("dead", "the decoder died")
+    performer = a_workplace.performer()
+    performer.round()
+    performer.round()
+    (progress,) = a_workplace.there().ProcedureStepProgressInformationSequence
+    assert progress.ReasonForCancellation == "not assessed: the decoder died"
+    assert a_workplace.there().ProcedureStepState == "CANCELED"
+    assert a_workplace.here()[0] == "canceled"
+
+
+def test_a_workitem_without_inputs_is_cancelled(a_workplace: Workplace) -> None:
+    a_workplace.schedule(study="")
+    performer = a_workplace.performer()
+    performer.round()
+    performer.round()
+    assert a_workplace.here() == ("canceled", "the workitem names no study as its input")
+
+
+def test_what_never_comes_is_given_up(a_workplace: Workplace) -> None:
+    a_workplace.schedule()
+    performer = a_workplace.performer(give_up_s=60)
+    performer.round()
+    performer.round()
+    assert a_workplace.here() == ("claimed", "2 input(s) are not here")
+    with a_workplace.database.begin() as connection:
+        long_ago = utc_now() - timedelta(seconds=61)
+        connection.execute(update(PerformedWorkitem).values(claimed_at=long_ago))
+    performer.round()
+    assert a_workplace.here() == ("canceled", "2 input(s) are not here")
+
+
+def test_what_another_performer_has_is_left_to_it(a_workplace: Workplace) -> None:
+    a_workplace.schedule()
+    performer = a_workplace.performer()
+    before = a_workplace.client.change_state
+    a_workplace.client.change_state = lambda *_: (  # type: ignore[method-assign]
+        a_workplace.worklist.change_state(UID, "IN PROGRESS", "2.25.5", "OTHER"),
+        before(UID, "IN PROGRESS", "2.25.6"),
+    )[-1]
+    performer.round()
+    assert a_workplace.here()[0] == "lost"
+    performer.round()
+    assert a_workplace.there().ProcedureStepState == "IN PROGRESS"
+
+
+def test_what_was_noted_before_a_kill_is_claimed_after_it(a_workplace: Workplace) -> None:
+    a_workplace.schedule()
+    performer = a_workplace.performer()
+    before = a_workplace.client.change_state
+
+    def dies(*_: object) -> None:
+        raise DeliveryError("killed here")
+
+    a_workplace.client.change_state = dies  # type: ignore[method-assign]
+    with pytest.raises(DeliveryError):
+        performer.round()
+    assert a_workplace.there().ProcedureStepState == "SCHEDULED"
+    a_workplace.client.change_state = before  # type: ignore[method-assign]
+    performer.round()
+    assert a_workplace.there().ProcedureStepState == "IN PROGRESS"
+    assert a_workplace.here()[0] == "claimed"
+
+
+def test_only_workitems_of_the_label_are_claimed(a_workplace: Workplace) -> None:
+    a_workplace.schedule("SOMEBODY ELSE")
+    a_workplace.performer().round()
+    assert a_workplace.there().ProcedureStepState == "SCHEDULED"
+
+
+def test_what_was_taken_away_is_lost(a_workplace: Workplace) -> None:
+    a_workplace.schedule()
+    performer = a_workplace.performer()
+    performer.round()
+    with a_workplace.worklist.database.begin() as connection:
+        connection.execute(Workitem.__table__.delete())
+    performer.round()
+    assert a_workplace.here() == ("lost", "it is gone there")
