@@ -118,6 +118,32 @@ def freeze(
         raise typer.Exit(1)
 
 
+@app.command()
+def scale(
+    workers: Annotated[
+        list[int] | None, typer.Option(min=1, help="Workers of a run; 1, 2 and 4 without it.")
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Studies of each run.")] = 40,
+    records: Annotated[
+        list[int] | None,
+        typer.Option(min=100, help="Studies of a record; 1,000 and 100,000 without it."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=3, help="Studies through each record.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Time workers on PostgreSQL and a study's cost on large records; simulate what is beyond."""
+    from node.bench.scale.report import measure_scale, rows_of  # noqa: PLC0415 - slow imports
+
+    found = measure_scale(workers or (1, 2, 4), cases, records or (1_000, 100_000), rounds, _say)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for title, rows in rows_of(found).items():
+            print_rows(rows, list(rows[0]), as_json=False, title=title)
+    if not found.holds:
+        raise typer.Exit(1)
+
+
 @contextmanager
 def _working_folder(kept: Path | None) -> Iterator[Path]:
     """A folder that is gone afterwards, unless a person named one."""

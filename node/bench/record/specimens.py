@@ -72,6 +72,15 @@ def worked_through(folder: Path | None = None) -> Iterator[tuple[Path, tuple[Spe
         yield node_folder / "data" / "node.db", tuple(specimens)
 
 
+def study_files(folder: Path, number: int) -> list[Path]:
+    """Write one simulated study, a still and the SEG on it; each number is another case."""
+    folder.mkdir(parents=True)
+    case = simulate_case(number, seed=_SEED)
+    image, flow = grey_image(case), colour_image(case)
+    seg = _one_segment(reader_segmentation(case, case.readings[0], image, flow))
+    return [_written(folder, "image", image), _written(folder, "seg", seg)]
+
+
 def _send(node: RunningNode, folder: Path, number: int, name: str) -> Specimen:
     folder.mkdir(parents=True)
     case = simulate_case(number, seed=_SEED)
