@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from node.cli import bench_load
-from node.cli.output import JsonOption, print_json, print_rows
+from node.cli.output import JsonOption, print_json, print_rows, progress_bar
 
 app = typer.Typer(help="Measure this machine. Ratios of one run count, not single times.")
 app.add_typer(bench_load.app)  # no name: its commands are these
@@ -141,6 +142,37 @@ def scale(
         for title, rows in rows_of(found).items():
             print_rows(rows, list(rows[0]), as_json=False, title=title)
     if not found.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    studies: Annotated[int, typer.Option(min=1, help="Studies in the record.")] = 10_000,
+    database: Annotated[
+        list[str] | None,
+        typer.Option(help="sqlite or postgresql; without it, one after the other."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Times each question is asked.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Time the runbook's questions and the lists over a record of this size, and prove it."""
+    from node.bench.record.measure import filled, measure  # noqa: PLC0415 - slow imports
+
+    found = []
+    for kind in database or ["sqlite", "postgresql"]:
+        with progress_bar(kind) as report, filled(kind, studies, report) as (engine, sealer):
+            found.append(measure(engine, sealer, studies, rounds))
+    if as_json:
+        print_json([one.to_json() for one in found])
+    else:
+        for one in found:
+            title = (
+                f"{one.database}: {one.studies} studies, {one.rows} ledger rows, "
+                f"{one.gigabytes} GB, {one.verified_per_s:.0f} rows/s proven"
+            )
+            rows = [asdict(answer) for answer in one.answers]
+            print_rows(rows, list(rows[0]), as_json=False, title=title)
+    if not all(one.holds for one in found):
         raise typer.Exit(1)
 
 

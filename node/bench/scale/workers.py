@@ -113,8 +113,8 @@ def _wait(database: Engine, cases: int) -> None:
     end = time.monotonic() + _PATIENCE_S
     while time.monotonic() < end:
         with read_only(database) as connection:
-            rows = connection.execute(select(Job.state, func.count()).group_by(Job.state)).all()
-        found = {state: number for state, number in rows}
+            rows = connection.execute(select(Job.state, func.count()).group_by(Job.state))
+            found = {row[0]: int(row[1]) for row in rows}
         if sum(found.get(state, 0) for state in _ENDED) == cases:
             if found.get("done", 0) != cases:
                 raise HarnessError(f"not every job is done: {found}")
