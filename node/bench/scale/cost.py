@@ -43,7 +43,7 @@ from node.jobs.dbos_engine import DbosEnqueuer
 from node.jobs.delivering import Deliverer
 from node.jobs.pairing import Pairer
 from node.jobs.stages import Assessment, AssessmentRequest, Parcel, Receipt, ReportObject
-from node.receive.settling import Accepted, Arrived, Settler
+from node.receive.settling import Accepted, Arrived, Settler, Stored
 from node.service.compose import compose
 
 STEPS: Final = ("intake", "pairing", "assessment", "delivery")
@@ -119,7 +119,9 @@ class _Probe:
             headers = _headers()
             arrived = [_arrived(header, blobs) for header in headers]
             marks = [time.perf_counter()]
-            accepted = Settler(self.database, blobs, trail, enqueue)(arrived)
+            settler = Settler(self.database, blobs, trail, enqueue)
+            stored = [one for one in settler.keep(arrived) if isinstance(one, Stored)]
+            accepted = settler.write(stored)
             marks.append(time.perf_counter())
             numbers = [one.instance_id for one in accepted if isinstance(one, Accepted)]
             Pairer(*rooms)(*numbers)
