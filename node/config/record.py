@@ -81,10 +81,20 @@ class NotifySettings(Section):
 
 
 class RetentionSettings(Section):
-    """`[retention]`: how long to keep, in days."""
+    """`[retention]`: how long to keep, in days, and how much.
+
+    Above `maximum_gib` of stored files what is proven or unused expires earlier, the oldest first;
+    0 sets no limit. Nothing undelivered, queued or younger than a day does.
+    """
 
     unreferenced_days: int = Field(14, ge=1)
     proven_days: int = Field(90, ge=1)
+    maximum_gib: float = Field(0, ge=0)
+
+    @property
+    def maximum_bytes(self) -> int:
+        """The limit in bytes, 0 for none."""
+        return int(self.maximum_gib * (1 << 30))
 
 
 class BackupSettings(Section):

@@ -158,6 +158,7 @@ def _web(settings: Settings) -> Iterator[Check]:
 
 def _retention(settings: Settings) -> Iterator[Check]:
     from node.jobs.retention import Keeper, Terms  # noqa: PLC0415 - on demand
+    from node.jobs.retention_size import held_bytes  # noqa: PLC0415 - same
 
     days = settings.retention
     database = open_current(settings)
@@ -166,7 +167,15 @@ def _retention(settings: Settings) -> Iterator[Check]:
     terms = Terms(days.unreferenced_days, days.proven_days)
     blobs = open_blobs(settings)
     due = Keeper(database, Trail("doctor"), blobs, terms).due()
+    held = held_bytes(database)
     database.dispose()
+    if 0 < days.maximum_bytes < held:
+        yield Check(
+            "retention",
+            "warning",
+            f"{held >> 20} MiB are held, {days.maximum_bytes >> 20} should be: what is left is "
+            "undelivered, in use or younger than a day",
+        )
     yield Check(
         "retention",
         "ok",

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.database import utc_now
 from node.jobs.retention import Keeper, Terms
+from node.jobs.retention_size import make_room
 from node.service.compose import Foundation
 
 _EVERY_S: Final = 3600.0
@@ -82,7 +83,13 @@ def keep_house(
     reserve = Reserve(foundation.settings.node.data_dir / "reserve")
     thread = threading.Thread(
         target=_run,
-        args=(keeper(foundation), reserve, stopped, forget_finished),
+        args=(
+            keeper(foundation),
+            reserve,
+            stopped,
+            forget_finished,
+            foundation.settings.retention.maximum_bytes,
+        ),
         name="retention",
         daemon=True,
     )
@@ -100,12 +107,13 @@ def _run(
     reserve: Reserve,
     stopped: threading.Event,
     forget_finished: Callable[[datetime], int] | None,
+    maximum_bytes: int,
 ) -> None:
     wait_s = 0.0
     while not stopped.wait(wait_s):
         if forget_finished is not None:
             _forget(forget_finished, stopped)
-        full = not clean(house, reserve)
+        full = not clean(house, reserve, maximum_bytes=maximum_bytes)
         wait_s = _EVERY_FULL_S if full else _EVERY_S
 
 
@@ -118,25 +126,27 @@ def _forget(forget_finished: Callable[[datetime], int], stopped: threading.Event
         _log.warning("finished tasks are not forgotten yet: %s", type(error).__name__)
 
 
-def clean(house: Keeper, reserve: Reserve, now: datetime | None = None) -> bool:
+def clean(
+    house: Keeper, reserve: Reserve, now: datetime | None = None, maximum_bytes: int = 0
+) -> bool:
     """Sweep and expire once; tell whether it went well and the reserve is held."""
     reserve.take()
     try:
-        _clean(house, now)
+        _clean(house, now, maximum_bytes)
     except (SQLAlchemyError, OSError) as error:
         # Its text would show the row, and a row names the patient.
         _log.warning("retention gives up the reserve and tries again: %s", type(error).__name__)
         reserve.give_up()
         try:
-            _clean(house, now)
+            _clean(house, now, maximum_bytes)
         except (SQLAlchemyError, OSError) as again:
             _log.error("retention did not run: %s", type(again).__name__)
             return False
     return reserve.take()
 
 
-def _clean(house: Keeper, now: datetime | None) -> None:
+def _clean(house: Keeper, now: datetime | None, maximum_bytes: int) -> None:
     house.sweep(now)
-    expired = house.expire(now)
-    if expired.jobs or expired.instances:
-        _log.info("%d reports and %d instances have expired", expired.jobs, expired.instances)
+    for expired in (house.expire(now), make_room(house, maximum_bytes, now)):
+        if expired.jobs or expired.instances:
+            _log.info("%d reports and %d instances have expired", expired.jobs, expired.instances)

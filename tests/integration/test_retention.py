@@ -25,6 +25,7 @@ from node.database import open_engine, utc_now
 from node.errors import JobError
 from node.jobs import states
 from node.jobs.retention import Keeper, Terms
+from node.jobs.retention_size import held_bytes, make_room
 from node.jobs.withdrawing import Withdrawer, list_reports
 from node.receive.parser import HeaderParser
 from tests.factories import a_seg, a_segment, an_image
@@ -167,6 +168,51 @@ def test_nothing_expires_that_is_undelivered_or_under_way(
     assert gone(node) == set()
     with node.database.begin() as connection:  # for the tests that come after
         connection.execute(update(Job).where(Job.id == job["id"]).values(state="dead"))
+
+
+def test_above_the_size_the_oldest_of_what_may_go_expires_earlier(a_running_node: Node) -> None:
+    node = a_running_node
+    node.receive(an_image(GREY), an_image(OTHER))
+    _aged(node, GREY, 10)
+    _aged(node, OTHER, 5)
+    house, held = keeper(node), held_bytes(node.database)
+    assert make_room(house, held).instances == 0  # it fits
+    assert make_room(house, 0).instances == 0  # no limit
+    assert gone(node) == set()
+    assert make_room(house, held - 1).instances >= 1
+    assert gone(node) == {GREY}
+    assert held_bytes(node.database) < held
+    with node.database.connect() as connection:
+        details = connection.scalars(
+            select(LedgerSystem.detail).where(LedgerSystem.event == "retention-shortened")
+        ).all()
+    assert (details[-1]["held"], details[-1]["maximum"]) == (held, held - 1)
+
+
+def test_no_size_is_small_enough_for_what_is_undelivered_or_of_today(
+    a_running_node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = a_running_node
+    node.receive(an_image(GREY), a_seg(a_segment(1, GREY)))
+    (job,) = node.settles("done")
+    node.receive(an_image(OTHER))
+    with node.database.begin() as connection:
+        connection.execute(update(Job).where(Job.id == job["id"]).values(state="delivering"))
+    make_room(keeper(node), 1, in_days(0.9))
+    assert gone(node) == set()
+    assert "are undelivered, in use or younger than a day" in caplog.text
+    with node.database.begin() as connection:  # for the tests that come after
+        connection.execute(update(Job).where(Job.id == job["id"]).values(state="dead"))
+
+
+def _aged(node: Node, uid: str, days: float) -> None:
+    """Let an instance have come so many days ago."""
+    with node.database.begin() as connection:
+        connection.execute(
+            update(Instance)
+            .where(Instance.sop_instance_uid == node.uid(uid))
+            .values(received_at=in_days(-days))
+        )
 
 
 def test_an_image_that_a_waiting_seg_of_another_study_needs_stays(a_running_node: Node) -> None:
