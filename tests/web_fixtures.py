@@ -10,8 +10,10 @@ from datetime import timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import Engine, text
 
@@ -22,6 +24,7 @@ from node.blobs import BlobStore
 from node.config import Settings, load_settings
 from node.database import open_engine, utc_now
 from node.web.app import create_app
+from node.web.auth import passwords
 from node.web.auth.door import Door
 from node.web.auth.identity import Role, Scope
 
@@ -125,6 +128,8 @@ def a_web_in(folder: Path, **sections: Any) -> Iterator[Web]:
     trail = Trail("web", Sealer.from_file(settings.audit_key))
     app = create_app(settings, no_store, database, {}, BlobStore(folder / "blobs"), trail)
     base = settings.web.public_url.rstrip("/") or "http://localhost"
-    with asyncio.Runner() as runner:
+    # The same argon2id with little memory, so that the logins of a test run take little time.
+    quick = mock.patch.object(passwords, "_HASHER", PasswordHasher(1, 8, 1))
+    with quick, asyncio.Runner() as runner:
         yield Web(app, database, Door.of(settings, database, trail), runner, base)
     database.dispose()

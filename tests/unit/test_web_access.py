@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import select
 
 from node.audit.tables import ApiToken, UserAccount, WebSession
@@ -59,8 +60,29 @@ def test_a_password_is_kept_as_argon2id_and_nothing_else(a_web: Web, a_user: str
     with a_web.database.connect() as connection:
         row = connection.execute(select(UserAccount)).one()
     assert row.name == a_user
-    assert row.password_hash.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert row.password_hash.startswith("$argon2id$v=19$")
     assert PASSWORD not in str(tuple(row))
+
+
+def test_a_hash_costs_what_rfc_9106_recommends() -> None:
+    kept_password = passwords.hashed(PASSWORD)
+    assert kept_password.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert passwords.fits(kept_password, PASSWORD)
+    assert not passwords.fits(kept_password, WRONG)
+    assert not passwords.outdated(kept_password)
+    assert passwords.outdated(PasswordHasher(1, 8, 1).hash(PASSWORD))
+
+
+def test_a_hash_with_other_parameters_is_made_anew_at_the_next_login(a_web: Web) -> None:
+    a_web.door.accounts.add("ada", Role.ADMIN, PASSWORD)
+    before = PasswordHasher(2, 16, 1).hash(PASSWORD)
+    a_web.change(f"UPDATE user_account SET password_hash = '{before}'")
+    assert a_web.door.accounts.tried("ada", PASSWORD, "") is not None
+    with a_web.database.connect() as connection:
+        after = connection.scalar(select(UserAccount.password_hash))
+    assert after not in {None, before}
+    assert not passwords.outdated(str(after))
+    assert passwords.fits(str(after), PASSWORD)
 
 
 def test_the_right_password_opens_and_a_wrong_one_is_recorded(a_web: Web, a_user: str) -> None:
