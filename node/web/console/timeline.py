@@ -52,7 +52,7 @@ _TOLD: Final = {
     "reading": ("reader", "reason"),
 }
 # What is no step of the way: the numbers behind a finding, and people who looked.
-_ASIDE: Final = frozenset({("finding", "inputs"), ("access", "viewed")})
+_ASIDE: Final = frozenset({("finding", "inputs"), ("access", "viewed"), ("access", "seen")})
 # Every instance and every object of one moment is one step of the way, not a step each.
 _TOGETHER: Final = frozenset({"instance", "report", "delivery", "case"})
 
