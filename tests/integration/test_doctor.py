@@ -22,7 +22,6 @@ from node.service.checks_record import check_backup, check_clock, check_database
 from node.service.supervisor import DataFolderLock
 from tests.backup_fixtures import PASSPHRASE, Office
 from tests.node_process import crdl
-from tests.postgres import postgres
 
 Examine = Callable[[Settings], Iterator[Check]]
 
@@ -97,17 +96,6 @@ def test_a_clock_that_was_set_back_is_named(a_node: Settings) -> None:
             )
         )
     assert "the clock was set back" in said(check_clock, a_node, "failed")
-
-
-@pytest.mark.peers
-def test_the_clock_of_the_database_server_is_compared(tmp_path: Path) -> None:
-    with postgres() as cluster:
-        url = cluster.new_database()
-        settings = load_settings(None, node={"data_dir": tmp_path}, database={"url": url})
-        assert "empty" in said(check_database, settings, "ok")
-        Office(settings)
-        assert "postgresql, schema" in said(check_database, settings, "ok")
-        assert "from the database's clock" in said(check_clock, settings, "ok")
 
 
 def test_the_age_of_the_last_backup_is_told(a_node: Settings, tmp_path: Path) -> None:
