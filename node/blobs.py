@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
+from node.boundaries import passing
 from node.errors import BlobError
 
 _CHUNK = 1 << 20
@@ -116,9 +117,11 @@ class BlobStore:
                 if sha256 is None:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())
-                return Blob(sha256, os.fstat(file.fileno()).st_size)
+                blob = Blob(sha256, os.fstat(file.fileno()).st_size)
+            passing("file-synced")
         except OSError as error:
             raise BlobError(f"cannot store {spooled.name}: {error.strerror}") from error
+        return blob
 
     def keep_all(self, hardened: Sequence[tuple[Path, str]]) -> None:
         """Move hardened spool files into the store: rename them, then fsync each folder once.
@@ -135,6 +138,7 @@ class BlobStore:
                     target = self._place(sha256)
                     spooled.replace(target)
                     changed[target.parent] = None
+            passing("renamed")
             self._fsync_folders(list(changed))
         except OSError as error:
             raise BlobError(f"cannot store a received file: {error.strerror}") from error

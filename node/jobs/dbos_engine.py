@@ -120,6 +120,26 @@ class DbosEnqueuer:
         """Put a begun task back into its queue; nothing happens if it has finished since."""
         self._client.resume_workflow(task.key, queue_name=task.queue)
 
+    def wake(self, later_s: float, within_s: float) -> int:
+        """Let tasks that are due much later run soon; return how many there were.
+
+        A delay ends at a time of day. Where the clock was set back that is later than was meant,
+        and a task that runs too early does no harm.
+
+        Args:
+            later_s: Those that are due later than in so many seconds.
+            within_s: They run within so many, one after another.
+        """
+        found = self._client.list_workflows(
+            status="DELAYED", name=list(QUEUES), load_input=False, load_output=False
+        )
+        limit = (time.time() + later_s) * 1000
+        late = [one for one in found if (one.delay_until_epoch_ms or 0) > limit]
+        for number, one in enumerate(late):
+            delay_s = within_s * (number + 1) / len(late)
+            self._client.set_workflow_delay(one.workflow_id, delay_seconds=delay_s)
+        return len(late)
+
     def waiting_by_version(self) -> dict[str, int]:
         """Return how many tasks of our queues are not finished, by application version."""
         found = self._client.list_workflows(

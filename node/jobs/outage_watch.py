@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -24,6 +24,7 @@ from node.database import lock, read_only, utc_now
 from node.errors import JobError
 from node.jobs import states
 from node.jobs.circuit import PACE, Pace
+from node.jobs.clock import ClockWatch
 from node.jobs.delivering import close_job
 from node.jobs.dispatching import OPEN
 from node.jobs.engine import Enqueuer
@@ -33,6 +34,7 @@ _EVERY_S: Final = 60.0
 #: Longer than any attempt: whoever was let out and has not come back after this is lost.
 _LOST_S: Final = 15 * 60.0
 _BATCH: Final = 200
+_DISTRUST_S: Final = 86_400.0
 _log = logging.getLogger(__name__)
 
 
@@ -45,11 +47,14 @@ class OutageWatch:
     enqueuer: Enqueuer
     pace: Pace = PACE
     lost_s: float = _LOST_S
+    clock: ClockWatch = field(default_factory=ClockWatch)
 
     def look(self) -> int:
         """Set lines going that stand still, give up who has waited too long; return how many."""
         for destination in self._standing_still():
             self._set_going(destination)
+        if not self.clock.trusted(_DISTRUST_S):  # days may have gone by that were none
+            return 0
         return sum(self._give_up(*who) for who in self._impatient())
 
     def _standing_still(self) -> list[str]:

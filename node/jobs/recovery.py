@@ -26,12 +26,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.audit.tables import Lease
 from node.database import read_only, server_now
+from node.jobs.clock import ClockWatch
 from node.jobs.dbos_engine import DbosEnqueuer
 from node.jobs.engine import BegunTask
 
 #: Seconds without a beat after which an executor counts as dead.
 TTL_S = 30.0
 _BEATS_PER_TTL = 4
+#: Seconds over which tasks are spread that a clock that was set back had made late.
+_WAKE_S = 30.0
+#: Seconds that no task of ours waits: at a start, one that is due later waits for a clock.
+_NO_TASK_WAITS_S = 3600.0
 _INSERT: dict[str, Callable[[type[Lease]], Any]] = {
     "postgresql": postgresql.insert,
     "sqlite": sqlite.insert,
@@ -70,11 +75,19 @@ class Sweeper:
         executor_id: The executor whose lease this is; unique among the living.
         role: `work` or `deliver`; only for people to read.
         ttl_s: Seconds without a beat after which an executor counts as dead.
+        clock: Tells when the wall clock was set.
     """
 
     def __init__(
-        self, database: Database, engine: DbosEnqueuer, executor_id: str, role: str, ttl_s: float
+        self,
+        database: Database,
+        engine: DbosEnqueuer,
+        executor_id: str,
+        role: str,
+        ttl_s: float,
+        clock: ClockWatch | None = None,
     ) -> None:
+        self._clock = clock or ClockWatch()
         self._database = database
         self._engine = engine
         self._executor_id = executor_id
@@ -85,9 +98,12 @@ class Sweeper:
     def sweep(self) -> int:
         """Beat; then put the tasks of dead executors back into their queues.
 
+        Where the clock was set back, tasks that wait for a time of day are woken first.
+
         Returns:
             How many tasks were put back.
         """
+        self._mind_the_clock()
         now, dead = self._beat_and_claim()
         begun = self._engine.begun()
         with read_only(self._database) as connection:
@@ -103,6 +119,11 @@ class Sweeper:
             left = {task.executor_id for task in self._engine.begun()}
             self._remove(dead - left, now)
         return len(verdict.resume)
+
+    def _mind_the_clock(self) -> None:
+        if self._clock.jump() < 0:
+            woken = self._engine.wake(0.0, _WAKE_S)
+            _log.warning("the clock was set back: %d waiting tasks run soon", woken)
 
     def retire(self) -> None:
         """Let the lease run out at once, so that others take over what was not drained."""
@@ -123,6 +144,10 @@ class Sweeper:
             self._beaten_at = now
             if away:
                 return now, frozenset()
+            # A beat from the future: the clock was set back. Its owner, if alive, soon beats anew.
+            connection.execute(
+                update(Lease).where(Lease.beat_at > now + self._ttl).values(beat_at=now)
+            )
             # The row locks of this UPDATE let only one sweeper have each dead lease.
             claimed = connection.scalars(
                 update(Lease)
@@ -179,6 +204,7 @@ def start_sweeper(
     """
     engine = DbosEnqueuer(database)
     sweeper = Sweeper(database, engine, executor_id, role, ttl_s)
+    engine.wake(_NO_TASK_WAITS_S, _WAKE_S)
     sweeper.sweep()
     stopped = threading.Event()
 

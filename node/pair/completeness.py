@@ -81,6 +81,9 @@ def _assigned(question: PairingQuestion, frame: FrameReference) -> Pairing:
 def _unreferenced(question: PairingQuestion, settings: PairingSettings) -> Pairing:
     quiet_at = question.study_changed_at + timedelta(seconds=settings.unreferenced_quiet_s)
     left = (quiet_at - question.now).total_seconds()
+    if left > 2 * settings.unreferenced_quiet_s and not question.study_arriving:
+        left = 0.0  # it changed in the future: the clock was set back, and nobody sends any more
+    left = min(left, settings.unreferenced_quiet_s)
     if left > 0 and not question.study_complete:
         reason = "no source reference: waiting until the study is quiet"
         return Pairing("pending", wait_s=left, reason=reason)

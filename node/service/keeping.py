@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.database import utc_now
+from node.jobs.clock import ClockWatch
 from node.jobs.retention import Keeper, Terms
 from node.jobs.retention_size import make_room
 from node.service.compose import Foundation
@@ -25,6 +26,7 @@ from node.service.compose import Foundation
 _EVERY_S: Final = 3600.0
 _EVERY_FULL_S: Final = 60.0
 _STOP_S: Final = 10.0
+_DISTRUST_S: Final = 86_400.0
 _RESERVE_BYTES: Final = 16 << 20
 _REMEMBERED: Final = timedelta(days=1)
 _log = logging.getLogger(__name__)
@@ -109,8 +111,13 @@ def _run(
     forget_finished: Callable[[datetime], int] | None,
     maximum_bytes: int,
 ) -> None:
-    wait_s = 0.0
+    wait_s, clock = 0.0, ClockWatch()
     while not stopped.wait(wait_s):
+        if not clock.trusted(_DISTRUST_S):
+            # A clock that was set ahead by years makes everything old; deleting is for good.
+            _log.warning("the clock was set: nothing expires for a day")
+            wait_s = _EVERY_S
+            continue
         if forget_finished is not None:
             _forget(forget_finished, stopped)
         full = not clean(house, reserve, maximum_bytes=maximum_bytes)

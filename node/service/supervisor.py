@@ -27,7 +27,7 @@ from node.errors import ConfigurationError, CrdlError
 ROLES = ("receive", "work", "deliver", "web")
 READY = "ready"
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_START_S = 180.0
+_START_S = 600.0  # a busy machine, weights from a slow disk
 _DRAIN_S = 60.0
 _STEADY_S = 30.0  # a role that ran this long starts again without delay
 _log = logging.getLogger(__name__)

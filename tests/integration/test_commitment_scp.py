@@ -27,14 +27,14 @@ from node.service.pledging import commitment_requests, pledger
 from tests.deliver_fixtures import COMMITMENT, COMMITMENT_INSTANCE, AnArchive, an_archive
 from tests.receive_fixtures import US, Desk, a_desk_in, an_ultrasound, listening
 
-SHORT = Timeouts(connect_s=2, commitment_s=0.4)
+SHORT = Timeouts(connect_s=2, commitment_s=0.3)
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.jobs.pledging.ASK_AFTER_S", (0.0, 0.3, 0.6, 0.6))
+    monkeypatch.setattr("node.jobs.pledging.ASK_AFTER_S", (0.0, 0.1, 0.2, 0.2))
     monkeypatch.setattr("node.jobs.pledging.TELL_AFTER_S", (0.2, 0.2))
-    monkeypatch.setattr("node.jobs.pledging._HOLDS_S", 2.0)
+    monkeypatch.setattr("node.jobs.pledging._HOLDS_S", 1.0)
 
 
 @dataclass

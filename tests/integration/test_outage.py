@@ -89,7 +89,7 @@ def test_while_a_pacs_is_down_one_probe_goes_and_nothing_is_written_for_the_othe
     receive(node, JOBS)
     comes_to_stand_in_line(node, JOBS)
     before, rows = len(node.rooms.deliveries), _written(node)
-    time.sleep(2.4)  # three to six probes
+    time.sleep(1.5)  # two to four probes
     probes = len(node.rooms.deliveries) - before
     assert 1 <= probes <= 8
     assert _written(node) - rows <= probes + 1
