@@ -12,6 +12,7 @@ import pytest
 from node.audit.tables import LEDGERS
 from node.audit.verify import verify
 from node.config import load_settings
+from node.errors import ConfigurationError
 from node.jobs.dbos_engine import DbosEnqueuer
 from node.jobs.outcomes import Kept
 from node.service.compose import lay_foundation
@@ -165,6 +166,20 @@ def test_without_users_everybody_on_this_machine_is_let_in_until_one_is_added(a_
     assert a_web.get("/api/jobs").status_code == 401
     a_web.door.accounts.set_disabled("ada", disabled=True)
     assert a_web.get("/api/jobs").status_code == 401, "disabling the last user opens nothing"
+
+
+def test_with_users_the_web_may_listen_beyond_this_machine(tmp_path: Path) -> None:
+    beyond = {"host": "192.0.2.1"}
+    with pytest.raises(ConfigurationError, match="crdl users add"), a_web_in(tmp_path, web=beyond):
+        pass
+    with a_web_in(tmp_path) as web:
+        web.door.accounts.add("ada", Role.ADMIN, PASSWORD)
+    with a_web_in(tmp_path, web=beyond) as web:
+        web.base = "http://node.hospital.example"
+        assert web.get("/livez").status_code == 200
+        assert web.get("/api/jobs").status_code == 401
+        web.log_in("ada")
+        assert web.get("/api/jobs").status_code == 200
 
 
 def test_a_person_logs_in_works_and_logs_out(a_web_with_ada: Web) -> None:
