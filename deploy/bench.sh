@@ -7,6 +7,9 @@ export OMP_NUM_THREADS=1
 $BIN/crdl bench radiomics --rivals data/bench/rivals
 $BIN/crdl bench backbone
 $BIN/crdl bench assess
+$BIN/crdl bench ingest
+$BIN/crdl bench latency
+$BIN/crdl bench soak
 $BIN/python -m models.study.permuted --seeds 10
 $BIN/python -m models.simulation.realism --cases 60
 exec $BIN/python -m pytest -m bench

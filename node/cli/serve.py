@@ -39,7 +39,8 @@ def serve(
         lay_foundation(settings, "supervisor").close()
         arguments = [] if config is None else ["--config", str(config)]
         listened = ("hl7",) if settings.reading.mllp_port else ()
-        more = ("work",) * (settings.worker.processes - 1)
+        more = ("receive",) * (settings.node.receivers - 1)
+        more += ("work",) * (settings.worker.processes - 1)
         status = Supervisor(arguments, (*ROLES, *more, *listened)).run()
         lock.release()
         raise typer.Exit(status)

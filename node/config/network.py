@@ -22,6 +22,9 @@ class NodeSettings(Section):
     from all others that share its database, and stays its own over restarts: what it had begun, it
     then resumes at once. Without a name it is named for its machine and process number.
 
+    `receivers` processes share the port: for machines with more cores than one receiver uses.
+    Each has the `[limits]` for itself.
+
     `storage_commitment` tells modalities whether they may delete: yes only for what an archive
     destination has. `commitment_peers` are modalities (`AE@HOST:PORT`) that are told on an
     association of ours.
@@ -31,6 +34,7 @@ class NodeSettings(Section):
     ae_title: str = Field("CRDL", min_length=1, max_length=16)
     host: str = "127.0.0.1"
     port: int = Field(11112, ge=0, le=65535)
+    receivers: int = Field(1, ge=1, le=64)
     data_dir: Path = Path("data")
     calling_ae_titles: tuple[str, ...] = ()
     allow_blank_calling_ae: bool = False

@@ -199,6 +199,7 @@ class Receiver:
                 turnstile=self._turnstile,
                 rejections=self._rejections,
                 tls=self._tls(),
+                shares_port=node.receivers > 1,
             ),
         )
         return cast("GuardedServer", server)

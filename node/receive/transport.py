@@ -165,6 +165,7 @@ class ServerSettings:
         turnstile: Counts the connections.
         rejections: Where it is noted who was turned away.
         tls: The server side of TLS, None for plain TCP.
+        shares_port: Other processes of this node listen on the same port.
     """
 
     spool: Path
@@ -174,6 +175,7 @@ class ServerSettings:
     turnstile: Turnstile
     rejections: RejectionLog
     tls: ServerTls | None = None
+    shares_port: bool = False
 
 
 class GuardedServer(ThreadedAssociationServer):
@@ -191,6 +193,12 @@ class GuardedServer(ThreadedAssociationServer):
         self.settings = settings
         self._leaving: deque[tuple[float, socket.socket]] = deque()
         super().__init__(*args, **kwargs)
+
+    def server_bind(self) -> None:
+        """Bind the port; several receivers of one node may share it, and nobody besides."""
+        if self.settings.shares_port:
+            cast("socket.socket", self.socket).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
 
     def shutdown(self) -> None:
         """Stop accepting connections; associations go on."""

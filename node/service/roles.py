@@ -125,12 +125,24 @@ def _receive(foundation: Foundation, stop: threading.Event) -> None:
         requests = commitment_requests(settings, book)
         with edge_services(foundation, enqueuer) as services:
             receiver = Receiver(
-                settings, inbox, *rooms, commitments=taker, requests=requests, services=services
+                settings,
+                inbox,
+                *rooms,
+                name=_receiver_name(),
+                commitments=taker,
+                requests=requests,
+                services=services,
             )
             host, port = receiver.start()
             _announce(dicom=f"{host}:{port}")
             stop.wait()
             receiver.stop()
+
+
+def _receiver_name() -> str:
+    """Name this receiver among those of its node: what it leaves when it is killed is its own."""
+    number = os.environ.get("CRDL_SUPERVISED", "1")
+    return "receiver" if number == "1" else f"receiver-{number}"
 
 
 def _work(foundation: Foundation, stop: threading.Event) -> None:

@@ -29,6 +29,7 @@ READY = "ready"
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _START_S = 600.0  # a busy machine, weights from a slow disk
 _DRAIN_S = 60.0
+_PORT_SHARERS = frozenset({"receive"})
 _STEADY_S = 30.0  # a role that ran this long starts again without delay
 _log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Child:
     started_at: float = 0.0
     restart_at: float | None = None
     failures: int = 0
+    leader: Child | None = None
 
     def start(self) -> None:
         """Start the process and read its announcement in the background."""
@@ -95,13 +97,17 @@ class Child:
         threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()
 
     def _same_ports(self) -> dict[str, str]:
-        """A restarted role listens where it was announced, also if the port was chosen freely."""
+        """A restarted role listens where it was announced, also if the port was chosen freely.
+
+        One that shares a port listens where the first of its role was announced.
+        """
         names = {
             "dicom": "CRDL_NODE__PORT",
             "web": "CRDL_WEB__PORT",
             "mllp": "CRDL_READING__MLLP_PORT",
         }
-        return {names[key]: address.rpartition(":")[2] for key, address in self.ready.items()}
+        ready = self.leader.ready if self.leader is not None else self.ready
+        return {names[key]: address.rpartition(":")[2] for key, address in ready.items()}
 
     def _listen(self, output: IO[str]) -> None:
         for line in output:
@@ -130,6 +136,10 @@ class Supervisor:
             Child(role, tuple(arguments), roles[:place].count(role) + 1)
             for place, role in enumerate(roles)
         ]
+        first = {child.role: child for child in self._children if child.number == 1}
+        for child in self._children:
+            if child.role in _PORT_SHARERS and child.number > 1:
+                child.leader = first[child.role]
         self._stop = threading.Event()
 
     def run(self) -> int:
@@ -138,7 +148,8 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, self._pass_on)
         for child in self._children:
-            child.start()
+            if child.leader is None:
+                child.start()
         if not self._announce():
             return self._drain(1)
         while not self._stop.wait(0.1):
@@ -158,7 +169,9 @@ class Supervisor:
 
     def _announce(self) -> bool:
         deadline = time.monotonic() + _START_S
-        for child in self._children:
+        for child in sorted(self._children, key=lambda child: child.leader is not None):
+            if child.process is None:
+                child.start()  # its leader is ready: the port is known
             while not child.is_ready.wait(0.05):
                 if self._stop.is_set():
                     return True
