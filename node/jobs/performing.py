@@ -101,6 +101,23 @@ def settle(database: Database, trail: Trail, uid: str, state: str, reason: str) 
         _note(connection, trail, uid, event, row.inputs, {"reason": reason})
 
 
+def wish_cancelled(database: Database, trail: Trail, uid: str, wish: str) -> None:
+    """Note that somebody wants a workitem cancelled; one that is over, or not ours, stays."""
+    with database.begin() as connection:
+        lock(connection, f"performed {uid}")
+        row = connection.execute(
+            select(PerformedWorkitem.__table__).where(PerformedWorkitem.uid == uid)
+        ).one_or_none()
+        if row is None or row.state != "claimed":
+            return
+        connection.execute(
+            update(PerformedWorkitem)
+            .where(PerformedWorkitem.uid == uid)
+            .values(cancel_wish=wish, updated_at=utc_now())
+        )
+        _note(connection, trail, uid, "workitem-cancel-asked", row.inputs, {"wish": wish})
+
+
 def claimed(database: Database) -> list[Claimed]:
     """Return every workitem that is claimed and not settled, oldest first."""
     with read_only(database) as connection:
@@ -134,7 +151,7 @@ def _standing(connection: Connection, row: Row[Any]) -> Claimed:
     }
     jobs = _latest_jobs(connection, segs)
     dead = [job for job in jobs.values() if job.state == "dead"]
-    failure = f"not assessed: {dead[0].reason}" if dead else ""
+    failure = f"not assessed: {dead[0].reason}" if dead else str(row.cancel_wish)
     if not row.inputs:
         failure = "the workitem names no study as its input"
     finished = bool(segs) and len(jobs) == len(segs) and {j.state for j in jobs.values()} <= _OVER

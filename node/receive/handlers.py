@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 from pydicom.dataset import Dataset
@@ -25,7 +25,7 @@ from node.receive.faults import DeclinedError
 from node.receive.inbox import Inbox
 from node.receive.limits import Turnstile
 from node.receive.rejections import RejectionLog, TurnedAway
-from node.receive.services import Counter, Reply, Service
+from node.receive.services import Counter, Reply
 from node.receive.spool_file import SpoolFile
 from node.receive.spooling import SpoolingProvider
 from node.receive.transport import certificate_of
@@ -48,9 +48,9 @@ class Handlers:
         rejections: RejectionLog,
         commitments: TakeCommitment | None = None,
         requests: CommitmentRequests | None = None,
-        services: Sequence[Service] = (),
+        counter: Counter | None = None,
     ) -> None:
-        self.counter = Counter(services)
+        self.counter = counter or Counter()
         self._requests = requests
         self._commitments = commitments
         self._settings = settings
@@ -161,8 +161,13 @@ class Handlers:
                 self._running -= 1
                 self._changed.notify_all()
 
-    def on_event_report(self, event: Event) -> tuple[int, Dataset | None]:
-        """Answer a storage commitment result (PS3.4 section J.3.3); success once it is noted."""
+    def on_event_report(self, event: Event) -> Reply:
+        """Answer a storage commitment result (PS3.4 section J.3.3); success once it is noted.
+
+        Events of further services go to their counter.
+        """
+        if self.counter.hears(event):
+            return self.counter.on_event(event)
         if self._commitments is None:
             return statuses.PROCESSING_FAILURE, None
         try:

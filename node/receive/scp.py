@@ -27,7 +27,7 @@ from node.receive.handlers import Handlers, TakeCommitment
 from node.receive.inbox import Inbox
 from node.receive.limits import Turnstile
 from node.receive.rejections import RejectionLog
-from node.receive.services import Service
+from node.receive.services import Counter, Listener, Service
 from node.receive.spool_file import own_spool
 from node.receive.transport import (
     MAXIMUM_PDU_BYTES,
@@ -65,6 +65,7 @@ class Receiver:
         commitments: TakeCommitment | None = None,
         requests: CommitmentRequests | None = None,
         services: Sequence[Service] = (),
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self._settings = settings
         self._inbox = inbox
@@ -82,7 +83,7 @@ class Receiver:
             self._rejections,
             commitments,
             requests,
-            services,
+            Counter(services, listeners),
         )
         # Where the archive opens the association it is the SCP: PS3.4 section J.3.3, by role
         # selection (PS3.7 section D.3.3.4). A modality that asks us is the SCU, as usual.
@@ -181,6 +182,8 @@ class Receiver:
             entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=scu, scp_role=scp)
         for uid in self._handlers.counter.syntaxes:
             entity.add_supported_context(uid)
+        for uid in self._handlers.counter.heard:  # the peer opens the association as the SCP
+            entity.add_supported_context(uid, scu_role=False, scp_role=True)
         for uid, name in self._inbox.contexts.storage.items():
             _register(uid, name)
             entity.supported_contexts += [

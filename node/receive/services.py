@@ -9,14 +9,13 @@ from typing import Final, Protocol, cast
 
 from pydicom import Dataset
 from pynetdicom import evt
-from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_GET, N_SET
+from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_EVENT_REPORT, N_GET, N_SET
 from pynetdicom.events import Event
 
 from node.receive import statuses
 from node.receive.attributes import clean
 
 _LOG = logging.getLogger(__name__)
-_UNRECOGNIZED: Final = 0x0211  # PS3.7 section C.5.22: unrecognized operation
 _PENDING: Final = 0xFF00
 
 
@@ -66,36 +65,25 @@ class Service(Protocol):
         """Answer a C-FIND."""
 
 
-class NothingElse:
-    """The requests that a service does not take."""
+class Listener(Protocol):
+    """A service class of which the peer is the SCP, and reports to us."""
 
-    def create(self, asked: Asked) -> Reply:
-        """Refuse an N-CREATE."""
-        return _unrecognized(asked)
+    @property
+    def syntaxes(self) -> Sequence[str]:
+        """Abstract syntaxes of its presentation contexts."""
 
-    def set(self, asked: Asked) -> Reply:
-        """Refuse an N-SET."""
-        return _unrecognized(asked)
-
-    def get(self, asked: Asked) -> Reply:
-        """Refuse an N-GET."""
-        return _unrecognized(asked)
-
-    def act(self, asked: Asked) -> Reply:
-        """Refuse an N-ACTION."""
-        return _unrecognized(asked)
-
-    def find(self, asked: Asked) -> Iterable[Dataset]:
-        """Find nothing."""
-        del asked
-        return ()
+    def hear(self, asked: Asked) -> Reply:
+        """Answer an N-EVENT-REPORT; `action` is its Event Type ID."""
 
 
 class Counter:
     """Brings each request to the service of its presentation context."""
 
-    def __init__(self, services: Sequence[Service]) -> None:
+    def __init__(
+        self, services: Sequence[Service] = (), listeners: Sequence[Listener] = ()
+    ) -> None:
         self._by_syntax = {uid: service for service in services for uid in service.syntaxes}
+        self._listeners = {uid: one for one in listeners for uid in one.syntaxes}
 
     @property
     def syntaxes(self) -> list[str]:
@@ -116,6 +104,28 @@ class Counter:
     def serves(self, event: Event) -> bool:
         """Tell whether a request came in a context of these services."""
         return str(event.context.abstract_syntax) in self._by_syntax
+
+    @property
+    def heard(self) -> list[str]:
+        """Every abstract syntax whose events somebody hears."""
+        return list(self._listeners)
+
+    def hears(self, event: Event) -> bool:
+        """Tell whether an event came in a context that somebody hears."""
+        return str(event.context.abstract_syntax) in self._listeners
+
+    def on_event(self, event: Event) -> Reply:
+        """Answer an N-EVENT-REPORT."""
+        uid = str(cast("N_EVENT_REPORT", event.request).AffectedSOPInstanceUID or "")
+        try:
+            syntax = str(event.context.abstract_syntax)
+            asked = Asked(
+                _caller(event), syntax, uid, event.event_information, event.event_type or 0
+            )
+            return self._listeners[syntax].hear(asked)
+        except Exception:  # noqa: BLE001 - the handler boundary: the peer may report again
+            _LOG.exception("an event could not be heard")
+            return statuses.PROCESSING_FAILURE, None
 
     def on_create(self, event: Event) -> Reply:
         """Answer an N-CREATE."""
@@ -181,11 +191,9 @@ class Counter:
         self, event: Event, uid: str, dataset: Dataset, action: int = 0
     ) -> tuple[Service, Asked]:
         syntax = str(event.context.abstract_syntax)
-        request = event.assoc.requestor.primitive
-        calling_ae = clean((request.calling_ae_title if request else "") or "", 16)
-        return self._by_syntax[syntax], Asked(calling_ae, syntax, uid, dataset, action)
+        return self._by_syntax[syntax], Asked(_caller(event), syntax, uid, dataset, action)
 
 
-def _unrecognized(asked: Asked) -> Reply:
-    del asked
-    return _UNRECOGNIZED, None
+def _caller(event: Event) -> str:
+    request = event.assoc.requestor.primitive
+    return clean((request.calling_ae_title if request else "") or "", 16)

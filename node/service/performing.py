@@ -72,6 +72,11 @@ class Performer:
             self.client.change_state(uid, "IN PROGRESS", transaction_uid)
         except NotOursError as error:
             settle(self.database, self.trail, uid, "lost", str(error))
+            return
+        try:
+            self.client.subscribe(uid, self.settings.node.ae_title)
+        except NotOursError as error:  # it is performed all the same, deaf to wishes
+            _log.warning("the worklist: %s", error)
 
     def _go_on(self, one: Claimed) -> None:
         from node.worklist.client import NotOursError  # noqa: PLC0415 - httpx in this role only

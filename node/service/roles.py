@@ -123,7 +123,7 @@ def _receive(foundation: Foundation, stop: threading.Event) -> None:
         book = PledgeBook(*rooms, enqueuer)
         taker = commitment_taker(settings, Committer(*rooms, enqueuer), book)
         requests = commitment_requests(settings, book)
-        with edge_services(foundation, enqueuer) as services:
+        with edge_services(foundation, enqueuer) as (services, listeners):
             receiver = Receiver(
                 settings,
                 inbox,
@@ -132,6 +132,7 @@ def _receive(foundation: Foundation, stop: threading.Event) -> None:
                 commitments=taker,
                 requests=requests,
                 services=services,
+                listeners=listeners,
             )
             host, port = receiver.start()
             _announce(dicom=f"{host}:{port}")

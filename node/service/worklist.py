@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
     from node.jobs.engine import Enqueuer
-    from node.receive.services import Service
+    from node.receive.services import Listener, Service
     from node.worklist.worklist import Worklist
 
 
@@ -59,8 +59,10 @@ def worklist(foundation: Foundation) -> Iterator[Worklist | None]:
 
 
 @contextmanager
-def edge_services(foundation: Foundation, enqueuer: Enqueuer) -> Iterator[tuple[Service, ...]]:
-    """What the DICOM port serves beside storage, as far as it is configured."""
+def edge_services(
+    foundation: Foundation, enqueuer: Enqueuer
+) -> Iterator[tuple[tuple[Service, ...], tuple[Listener, ...]]]:
+    """What the DICOM port serves and hears beside storage, as far as it is configured."""
     from node.jobs.completion import told_complete  # noqa: PLC0415 - the receiver only
 
     wishes = foundation.settings.worklist
@@ -84,4 +86,10 @@ def edge_services(foundation: Foundation, enqueuer: Enqueuer) -> Iterator[tuple[
             from node.worklist.availability import IanService  # noqa: PLC0415
 
             services.append(IanService(foundation.database, complete))
-        yield tuple(services)
+        if wishes.performs:
+            from node.worklist.hearing import UpsListener  # noqa: PLC0415
+
+            listeners: tuple[Listener, ...] = (UpsListener(foundation.database, foundation.trail),)
+        else:
+            listeners = ()
+        yield tuple(services), listeners

@@ -70,6 +70,12 @@ class UpsClient:
         if not already:
             self._require(response, f"{state} of workitem {uid}")
 
+    def subscribe(self, uid: str, ae_title: str) -> None:
+        """Ask to hear of a workitem by N-EVENT-REPORT; raises as `change_state`."""
+        response = self._send("POST", f"/workitems/{uid}/subscribers/{ae_title}")
+        if response.status_code != HTTPStatus.CREATED:
+            self._require(response, f"subscription to workitem {uid}")
+
     def update(self, uid: str, transaction_uid: str, changes: Dataset) -> None:
         """Set attributes of a claimed workitem; raises as `change_state`."""
         changes.TransactionUID = transaction_uid

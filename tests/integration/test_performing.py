@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,14 +22,19 @@ from node.config import Settings
 from node.database import open_engine, utc_now
 from node.errors import DeliveryError
 from node.jobs.edge import FetchAnswer, FetchQuestion
+from node.receive.parser import HeaderParser
 from node.service.performing import Performer
+from node.service.worklist import dialler
 from node.web.auth.identity import Person, Role
 from node.web.workitems import workitem_router
 from node.worklist.client import UpsClient
+from node.worklist.hearing import UpsListener
+from node.worklist.teller import Teller
 from node.worklist.worklist import Worklist
 from tests.factories import STUDY, a_seg, a_segment, an_image
 from tests.integration.test_worklist import serving
 from tests.jobs_fixtures import keep
+from tests.receive_fixtures import a_desk_in, listening
 from tests.unit.test_ups_states import a_workitem
 
 UID, IMAGE, SEG = "2.25.7001", f"{STUDY}.1", f"{STUDY}.9"
@@ -250,3 +256,32 @@ def test_what_was_taken_away_is_lost(a_workplace: Workplace) -> None:
         connection.execute(Workitem.__table__.delete())
     performer.round()
     assert a_workplace.here() == ("lost", "it is gone there")
+
+
+def test_a_performer_hears_that_somebody_wants_a_cancellation(
+    a_workplace: Workplace, tmp_path: Path
+) -> None:
+    """The server reports the wish to our DICOM port, and the next round cancels."""
+    listener = UpsListener(a_workplace.database, Trail("receive"))
+    with (
+        HeaderParser() as parser,
+        listening(a_desk_in(tmp_path / "desk", parser), listeners=[listener]) as (_, port),
+    ):
+        known = {"CRDL": ("127.0.0.1", port)}
+        teller = Teller(dialler(Settings(), known))
+        object.__setattr__(a_workplace.worklist, "known", frozenset(known))
+        object.__setattr__(a_workplace.worklist, "tell", teller)
+        a_workplace.schedule()
+        performer = a_workplace.performer()
+        performer.round()
+        wish = Dataset()
+        wish.ReasonForCancellation = "wrong patient"
+        assert a_workplace.worklist.request_cancel(UID, wish, "RIS").done
+        deadline = time.monotonic() + 10
+        while "workitem-cancel-asked" not in a_workplace.events():
+            assert time.monotonic() < deadline, a_workplace.events()
+            time.sleep(0.02)
+        teller.close()
+    performer.round()
+    assert a_workplace.there().ProcedureStepState == "CANCELED"
+    assert a_workplace.here() == ("canceled", "RIS asked to cancel: wrong patient")

@@ -44,7 +44,7 @@ class PerformedWorkitem(Base):
     """A workitem of somebody else's worklist that this node has claimed.
 
     `state`: claimed, completed, canceled, lost (the server took it away). `inputs` holds the study
-    and the instances that it names.
+    and the instances that it names, `cancel_wish` who wants it cancelled and why.
     """
 
     __tablename__ = "performed_workitem"
@@ -54,6 +54,7 @@ class PerformedWorkitem(Base):
     transaction_uid: Mapped[str] = mapped_column(UID)
     state: Mapped[str] = mapped_column(String(16), index=True)
     reason: Mapped[str] = mapped_column(Text, default="")
+    cancel_wish: Mapped[str] = mapped_column(Text, default="", server_default="")
     inputs: Mapped[dict[str, Any]]
     claimed_at: Mapped[datetime]
     updated_at: Mapped[datetime]
