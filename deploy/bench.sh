@@ -12,4 +12,5 @@ $BIN/crdl bench latency
 $BIN/crdl bench soak
 $BIN/python -m models.study.permuted --seeds 10
 $BIN/python -m models.simulation.realism --cases 60
+$BIN/python -m tests.fuzz.wire --objects 10000
 exec $BIN/python -m pytest -m bench

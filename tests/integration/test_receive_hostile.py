@@ -145,6 +145,21 @@ def test_a_data_set_that_is_another_instance_is_a_mismatch(
     assert a_desk.events() == ["refused"]
 
 
+def test_a_disk_that_is_low_declines_and_recovers_by_itself(
+    a_desk_with: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = a_desk_with(minimum_free_mib=64)
+    file = written(tmp_path, an_ultrasound())
+    with listening(desk) as address:
+        with monkeypatch.context() as full:
+            full.setattr(type(desk.blobs), "free_bytes", lambda _: 63 << 20)
+            association = associate(address)
+            assert send(association, file) == 0xA700
+        wait_for(lambda: send(association, file) == 0x0000)
+        association.release()
+    assert desk.standings() == ["current"]
+
+
 def test_a_full_disk_answers_out_of_resources(
     a_desk_with: Callable[..., Desk], tmp_path: Path
 ) -> None:

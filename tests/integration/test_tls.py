@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from node.receive.scp import Receiver
 from node.service.checks import examine
 from node.tls import CIPHERS, fingerprint, fingerprint_of, server_context
 from tests.certificates import Authority, Issued, openssl
-from tests.node_process import crdl, start, write_config
+from tests.node_process import crdl, write_config
 from tests.peers import require
 from tests.receive_fixtures import Desk, an_ultrasound, written
 from tests.receive_peers import associate, send, wait_for
@@ -289,7 +290,7 @@ def test_dcmtk_sends_over_mutual_tls(
     assert a_desk.standings() == ["current"]
 
 
-def test_the_whole_node_serves_https_and_renews_on_sighup(
+def test_receiver_and_web_serve_tls_and_renew_on_sighup(
     an_authority: Authority, a_server: Issued, tmp_path: Path
 ) -> None:
     files = Issued(tmp_path / "tls.pem", tmp_path / "tls.key")
@@ -300,21 +301,28 @@ def test_the_whole_node_serves_https_and_renews_on_sighup(
         f"certificate = {json.dumps(str(files.certificate))}\nkey = {json.dumps(str(files.key))}\n"
     )
     extra = f"{pem}[tls]\n{pem}[database]\nurl_file = {json.dumps(str(url))}\n"
-    node = start(write_config(tmp_path, [], extra))
+    config = write_config(tmp_path, [], extra)
+    supervise = (
+        "from node.service.supervisor import Supervisor; "
+        f"raise SystemExit(Supervisor(['--config', {str(config)!r}], ('receive', 'web')).run())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", supervise], stdout=subprocess.PIPE, text=True)
     try:
-        assert node.web.startswith("https://")
-        host, _, port = node.web.removeprefix("https://").rpartition(":")
-        client = as_client(an_authority)
-        with httpx.Client(verify=client, timeout=20) as web:
-            assert web.get(f"{node.web}/livez").status_code == 200
+        assert process.stdout is not None
+        served = dict(pair.split("=", 1) for pair in process.stdout.readline().split()[1:])
+        assert served["web"].startswith("https://")
+        with httpx.Client(verify=as_client(an_authority), timeout=20) as web:
+            assert web.get(f"{served['web']}/livez").status_code == 200
         _copy(an_authority.issue("renewed"), files)
-        node.process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)
         renewed = fingerprint_of(files.certificate)
-        wait_for(lambda: _shown((host, int(port))) == renewed, 20)
-        wait_for(lambda: _shown(("127.0.0.1", node.dicom_port)) == renewed, 20)
-        assert node.process.poll() is None
+        for listening in (served["web"].removeprefix("https://"), served["dicom"]):
+            port = int(listening.rpartition(":")[2])
+            wait_for(lambda port=port: _shown(("127.0.0.1", port)) == renewed, 20)
+        assert process.poll() is None
     finally:
-        node.stop()
+        process.terminate()
+        assert process.wait(60) == 0
     database = open_engine(url.read_text().strip())
     with database.connect() as connection:
         rows = connection.exec_driver_sql(
