@@ -1,5 +1,6 @@
 """Where a batch runs: from a configured name to a device."""
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from models.backbone.errors import DeviceNameError
 CPU = "cpu"
 
 _CUDA_NAME = re.compile(r"cuda(?::(\d+))?")
+_UUID = re.compile(r"(?:MIG|GPU)-[0-9A-Za-z/-]+")
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,29 @@ class DeviceChoice:
 
     device: str
     reason: str = ""
+
+
+def make_visible(asked: str) -> str:
+    """Let this process see one GPU, or one part of a GPU, alone; call it before CUDA starts.
+
+    Args:
+        asked: the UUID that `nvidia-smi -L` prints (`GPU-...`, `MIG-...`), or any other name.
+
+    Returns:
+        The name that `choose_device` knows: "cuda:0" for a UUID.
+
+    Raises:
+        DeviceNameError: CUDA has started in this process, or sees another device alone.
+    """
+    if _UUID.fullmatch(asked) is None:
+        return asked
+    seen = os.environ.get(_VISIBLE)
+    if seen not in {None, asked} and _UUID.fullmatch(seen or ""):
+        raise DeviceNameError(f"this process sees {seen} alone: it cannot run on {asked} too")
+    if torch.cuda.is_initialized() and seen != asked:  # type: ignore[no-untyped-call]
+        raise DeviceNameError(f"CUDA has started: {asked} cannot be chosen any more")
+    os.environ[_VISIBLE] = asked
+    return "cuda:0"
 
 
 def choose_device(asked: str, cuda_devices: int) -> DeviceChoice:

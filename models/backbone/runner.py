@@ -12,7 +12,13 @@ from torch import Tensor
 
 from models.backbone.architecture import Architecture
 from models.backbone.deadline import Deadline
-from models.backbone.device import CPU, DeviceChoice, choose_device, count_cuda_devices
+from models.backbone.device import (
+    CPU,
+    DeviceChoice,
+    choose_device,
+    count_cuda_devices,
+    make_visible,
+)
 from models.backbone.errors import DeepInputError
 from models.backbone.fallback import run_with_fallback
 from models.backbone.resnet3d import ResNet18
@@ -34,7 +40,7 @@ class DeepRunner:
 
     Args:
         weights: what to run.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda", "cuda:N" or the UUID of a GPU or MIG part.
         threads: CPU threads of torch while it runs; a worker has one per process.
         case_deadline_s: seconds a batch may take for each of its cases.
 
@@ -56,7 +62,8 @@ class DeepRunner:
         self.sha256 = weights.sha256
         self.threads = threads
         self.case_deadline_s = case_deadline_s
-        self._choice = choose_device(device, 0 if device == CPU else count_cuda_devices())
+        wanted = make_visible(device)
+        self._choice = choose_device(wanted, 0 if wanted == CPU else count_cuda_devices())
         self._weights = weights
         self._networks: dict[str, ResNet18] = {}
 
@@ -73,7 +80,7 @@ class DeepRunner:
 
         Args:
             path: a file of `models.backbone.weights.save_weights`.
-            device: "auto", "cpu", "cuda" or "cuda:N".
+            device: "auto", "cpu", "cuda", "cuda:N" or the UUID of a GPU or MIG part.
             threads: CPU threads of torch while it runs.
             case_deadline_s: seconds a batch may take for each of its cases.
             sha256: the pinned hash; None where the caller has checked the file already.

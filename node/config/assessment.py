@@ -19,7 +19,7 @@ class ModelSettings(Section):
 
     bundle: str = "simulated"
     shadow: str = ""
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+)$")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+|(MIG|GPU)-[0-9A-Za-z/-]+)$")
     prevalence: float | Literal[""] = ""
     abstention: float | Literal[""] = ""
 

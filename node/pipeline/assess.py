@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backbone.batcher import MicroBatcher
 from models.backbone.runner import DeepRunner
 from models.bundle import Bundle, Score
 from models.errors import ModelsError
@@ -83,13 +84,17 @@ class Pipeline:
 
     bundle: Bundle
     settings: FeatureSettings
-    runner: DeepRunner | None
+    runner: MicroBatcher | None
     prior: float | None = None
     tolerated_error: float | None = None
 
     @classmethod
-    def load(cls, settings: ModelSettings) -> Pipeline:
+    def load(cls, settings: ModelSettings, batch_s: float = 0.0) -> Pipeline:
         """Load and check the bundle, warm the backbone.
+
+        Args:
+            settings: Which bundle on which device.
+            batch_s: Seconds that a case waits for others of other threads to share its batch.
 
         Raises:
             ModelsError: If the bundle or its weights do not hold what they should.
@@ -99,9 +104,10 @@ class Pipeline:
             bundle.require_abstention(settings.tolerated_error)
         runner = None
         if bundle.backbone is not None:
-            runner = DeepRunner.from_file(
+            warm = DeepRunner.from_file(
                 bundle.backbone, device=settings.device, sha256=bundle.backbone_sha256
             )
+            runner = MicroBatcher(warm, batch_s)
         wanted = FeatureSettings.from_dict(bundle.description.settings)
         return cls(bundle, wanted, runner, settings.prior, settings.tolerated_error)
 

@@ -9,6 +9,7 @@ is tried again.
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -117,12 +118,15 @@ class Lectern:
     Attributes:
         database: Asked before every assessment.
         settings: What node.toml says.
+        batch_s: Seconds that a case waits for those of other threads to share its batch.
     """
 
     database: Engine
     settings: ModelSettings
+    batch_s: float = 0.0
     _warm: dict[Role, tuple[Choice, Pipeline]] = field(default_factory=dict)
     _routed: dict[str, Pipeline] = field(default_factory=dict)
+    _changing: threading.RLock = field(default_factory=threading.RLock)
 
     def warm_up(self) -> None:
         """Load what is chosen, so that the first case does not wait.
@@ -170,16 +174,24 @@ class Lectern:
         return self._current("shadow")
 
     def _named(self, bundle: str) -> Pipeline:
+        with self._changing:  # several threads may ask: one loads
+            return self._loaded(bundle)
+
+    def _loaded(self, bundle: str) -> Pipeline:
         if bundle not in self._routed:
             while len(self._routed) >= _MOST_ROUTED:
                 self._routed.pop(next(iter(self._routed)))  # the one loaded first
-            self._routed[bundle] = load(Choice(bundle), self.settings)
+            self._routed[bundle] = load(Choice(bundle), self.settings, self.batch_s)
             self._routed[bundle].warm_up()
         return self._routed[bundle]
 
     def _current(self, role: Role) -> Pipeline | None:
         with read_only(self.database) as connection:
             choice = chosen(connection, role, self.settings)
+        with self._changing:
+            return self._of(role, choice)
+
+    def _of(self, role: Role, choice: Choice) -> Pipeline | None:
         if not choice.bundle:
             self._warm.pop(role, None)
             return None
@@ -187,13 +199,13 @@ class Lectern:
         if kept is not None and kept[0] == choice:
             return kept[1]
         self._warm.pop(role, None)  # whatever comes now, the old one does not answer any more
-        pipeline = load(choice, self.settings)
+        pipeline = load(choice, self.settings, self.batch_s)
         pipeline.warm_up()
         self._warm[role] = (choice, pipeline)
         return pipeline
 
 
-def load(choice: Choice, settings: ModelSettings) -> Pipeline:
+def load(choice: Choice, settings: ModelSettings, batch_s: float = 0.0) -> Pipeline:
     """Load the chosen bundle with the settings of node.toml, device and shares included.
 
     Raises:
@@ -202,7 +214,7 @@ def load(choice: Choice, settings: ModelSettings) -> Pipeline:
     """
     from node.pipeline.assess import Pipeline  # noqa: PLC0415 - torch, where a bundle is run
 
-    pipeline = Pipeline.load(settings.model_copy(update={"bundle": choice.bundle}))
+    pipeline = Pipeline.load(settings.model_copy(update={"bundle": choice.bundle}), batch_s)
     found = pipeline.bundle.sha256
     if choice.sha256 and found != choice.sha256:
         name = Path(choice.bundle).name

@@ -57,9 +57,13 @@ def check_device(settings: Settings) -> Iterator[Check]:
     """Say which devices there are, and whether the one that is asked for is among them."""
     import torch  # noqa: PLC0415 - only the doctor and the worker load it
 
-    from models.backbone.device import choose_device, count_cuda_devices  # noqa: PLC0415
+    from models.backbone.device import (  # noqa: PLC0415 - same
+        choose_device,
+        count_cuda_devices,
+        make_visible,
+    )
 
-    asked, number = settings.model.device, count_cuda_devices()
+    asked, number = make_visible(settings.model.device), count_cuda_devices()
     choice = choose_device(asked, number)
     for index in range(number):
         free, total = torch.cuda.mem_get_info(index)
@@ -76,3 +80,26 @@ def check_device(settings: Settings) -> Iterator[Check]:
     else:
         threads = torch.get_num_threads()
         yield Check("device", "ok", f"{asked} is {choice.device}, {threads} threads for the CPU")
+    if choice.device != "cpu":
+        yield _numerics(settings, choice.device)
+
+
+def _numerics(settings: Settings, device: str) -> Check:
+    """Compare the deep features of a reference case on the device with those of the CPU."""
+    from models.backbone.agreement import TOLERANCE, disagreement  # noqa: PLC0415 - torch
+    from models.backbone.weights import load_weights  # noqa: PLC0415 - torch
+    from models.bundle import Bundle  # noqa: PLC0415 - torch
+
+    bundle = Bundle.load(settings.model.bundle)
+    if bundle.backbone is None:
+        return Check("numerics", "ok", "the bundle has no deep model to compare")
+    found = disagreement(load_weights(bundle.backbone, bundle.backbone_sha256), device)
+    if found.fallback_reason:
+        return Check("numerics", "failed", f"{device} did not answer: {found.fallback_reason}")
+    verdict: Verdict = "ok" if found.relative <= TOLERANCE else "failed"
+    return Check(
+        "numerics",
+        verdict,
+        f"{device} differs from the CPU by {found.relative:.1e} of the largest feature "
+        f"(at most {TOLERANCE:.0e})",
+    )

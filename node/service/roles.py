@@ -161,7 +161,9 @@ def _work(foundation: Foundation, stop: threading.Event) -> None:
     if "inference" in worker.queues:
         from node.service.activation import Lectern  # noqa: PLC0415 - torch, where it is used
 
-        lectern = Lectern(foundation.database, settings.model)
+        together = worker.inference_threads > 1
+        batch_s = worker.batch_ms / 1000 if together else 0.0
+        lectern = Lectern(foundation.database, settings.model, batch_s)
         lectern.warm_up()
         assess = assessment_stage(settings, lectern)
     stages = compose(settings, assess=assess)
