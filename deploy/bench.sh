@@ -10,6 +10,8 @@ $BIN/crdl bench assess
 $BIN/crdl bench ingest
 $BIN/crdl bench latency
 $BIN/crdl bench soak
+$BIN/crdl bench kill
+$BIN/crdl bench freeze
 $BIN/python -m models.study.permuted --seeds 10
 $BIN/python -m models.simulation.realism --cases 60
 $BIN/python -m tests.fuzz.wire --objects 10000
