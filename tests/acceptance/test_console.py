@@ -79,6 +79,7 @@ def test_the_overview_shows_what_waits_and_goes_on_by_itself(a_walk: Walk) -> No
     expect(page.get_by_text("SIMULATED MODEL")).to_be_visible()
     waits = page.get_by_role("region", name="Waits for a person")
     expect(waits).to_contain_text("P-1002")
+    expect(page.get_by_role("region", name="This node")).to_contain_text("simulated 2")
     before = page.locator("#queue-title + p").inner_text()
     expect(page.locator("#queue-title + p")).not_to_have_text(before)
     a_walk.picture("overview")
@@ -98,8 +99,7 @@ def test_an_admin_finds_a_study_by_the_beginning_of_a_name(a_walk: Walk) -> None
 
 
 def test_its_page_shows_image_outline_report_and_timeline(a_walk: Walk) -> None:
-    page = a_walk.page
-    page.wait_for_load_state("load")
+    page = a_walk.open(_pages(a_walk)["study"])
     assert page.locator(".viewer img").evaluate("image => image.naturalWidth") == 800
     outline = page.locator(".viewer .outline")
     expect(outline).to_be_visible()
@@ -118,7 +118,7 @@ def test_its_page_shows_image_outline_report_and_timeline(a_walk: Walk) -> None:
 
 
 def test_an_admin_gives_a_delivery_up_and_retries_the_dead_letter(a_walk: Walk) -> None:
-    page = a_walk.page
+    page = a_walk.open(_pages(a_walk)["study"])
     page.get_by_role("button", name="Cancel job").click()
     expect(page.get_by_role("status")).to_contain_text("stopped")
     page.keyboard.press("g")
@@ -137,8 +137,7 @@ def test_an_admin_gives_a_delivery_up_and_retries_the_dead_letter(a_walk: Walk) 
 
 
 def test_an_admin_enters_a_reading_and_sees_the_new_report(a_walk: Walk) -> None:
-    page = a_walk.page
-    page.get_by_role("link", name="Miller, Anna").click()
+    page = a_walk.open(_pages(a_walk)["study"])
     page.get_by_role("link", name="Enter a reading").click()
     expect(page.locator(".viewer .outline")).to_be_visible()
     page.get_by_label("Max. diameter in mm").fill("a hand")

@@ -6,7 +6,6 @@ from markupsafe import Markup
 
 from node.web.console.monitoring import Monitored, Turnaround
 from node.web.console.plots import Bar, Deviation, Dot, bars, deviations, dots
-from node.web.console.words import duration
 
 _SHOWN = 16  # features
 
@@ -25,14 +24,19 @@ def of(seen: Monitored) -> dict[str, Markup | None]:
 def _turnaround(turnaround: Turnaround | None) -> Markup | None:
     if turnaround is None:
         return None
-    ends = [*(duration(bound) for bound in turnaround.bounds), "more"]
-    labels = [f"≤ {end}".replace(" min 0 s", " min").replace(" h 0 min", " h") for end in ends]
-    labels[-1] = "more"
+    labels = [*(f"≤ {_bound(bound)}" for bound in turnaround.bounds), "more"]
     data = [
         Bar(label, (float(count),), f"{label}: {count} jobs")
         for label, count in zip(labels, turnaround.counts, strict=True)
     ]
     return bars("Jobs by seconds from receipt to proof", data, ("bar",))
+
+
+def _bound(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
 
 
 def _volumes(seen: Monitored) -> Markup | None:

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from node.web.auth.identity import Person, Role
 from node.web.auth.needs import needs
+from node.web.console.bundles import standing
 from node.web.console.overview import Overview, overview
 from node.web.console.plots import Bar, sparkline
+from node.web.console.ports import ROLES
 from node.web.console.rendering import HOME, Pages
 
 Viewer = Annotated[Person, Depends(needs(Role.VIEWER))]
@@ -22,7 +24,8 @@ def routes(pages: Pages) -> APIRouter:
 
     def look() -> dict[str, Any]:
         seen = overview(bureau.database, bureau.blobs, bureau.settings)
-        return {"seen": seen, "spark": _spark(seen)}
+        bundles = tuple(standing(bureau.ports, role) for role in ROLES)
+        return {"seen": seen, "spark": _spark(seen), "bundles": bundles}
 
     @router.get("")
     def page(request: Request, person: Viewer) -> Response:
