@@ -220,8 +220,18 @@ def _ledger(walk: Walk, event: str) -> list[dict[str, Any]]:
     return ask(walk.site.node.database(), Question(event=event))
 
 
-@pytest.mark.parametrize("colours", ["light", pytest.param("dark", marks=pytest.mark.bench)])
-def test_no_page_has_a_serious_accessibility_fault(a_walk: Walk, colours: str) -> None:
+@pytest.mark.parametrize(
+    ("colours", "names"),
+    [
+        ("light", ("studies", "study", "audit")),
+        pytest.param("light", (), marks=pytest.mark.bench),
+        pytest.param("dark", (), marks=pytest.mark.bench),
+    ],
+    ids=["some", "light", "dark"],
+)
+def test_no_page_has_a_serious_accessibility_fault(
+    a_walk: Walk, colours: str, names: tuple[str, ...]
+) -> None:
     if not AXE.is_file():
         if os.environ.get("CI") == "true":
             pytest.fail("the peer axe-core is missing: deploy/setup.sh test fetches it by npm")
@@ -235,8 +245,9 @@ def test_no_page_has_a_serious_accessibility_fault(a_walk: Walk, colours: str) -
     page = context.new_page()
     # axe comes from the page's own origin, as the policy wants it; nothing of it is weakened.
     page.route("**/static/axe.js", lambda route: _give(route, script))
-    for name, path in _pages(a_walk).items():
-        page.goto(site.url + path)
+    every = _pages(a_walk)
+    for name in names or every:
+        page.goto(site.url + every[name])
         if name == "monitoring":
             expect(page.locator(".plot").first).to_be_visible(timeout=60_000)
         page.add_script_tag(url="/static/axe.js")
