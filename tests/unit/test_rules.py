@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -197,3 +199,17 @@ def test_stat_comes_first() -> None:
     ranks = [rank(one) for one in PRIORITIES]
     assert ranks == sorted(ranks)
     assert rank("unheard of") == rank("routine")
+
+
+def test_no_room_of_the_edge_loads_what_only_the_worker_needs() -> None:
+    """The receiver, the sender and the web hold them."""
+    program = (
+        "import sys, node.service.worklist, node.service.performing, node.service.fetching, "
+        "node.service.routing, node.worklist.scp, node.worklist.client, node.worklist.hearing, "
+        "node.web.workitems, node.receive.retrieved, node.deliver.retrieve_dimse\n"
+        "print(*{'torch', 'numba', 'radiomics', 'highdicom', 'SimpleITK'} & set(sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == ""
