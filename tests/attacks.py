@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import Final
 
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
+from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from tests.receive_fixtures import (
@@ -73,6 +75,19 @@ def spliced(tag: int, raw: bytes, dataset: Dataset | None = None) -> bytes:
     for one in good:
         (before if int(one.tag) < tag else after).add(one)
     return body(before) + raw + body(after)
+
+
+def spliced_into(path: Path, tag: int, raw: bytes) -> None:
+    """Replace an element of a file by encoded bytes."""
+    dataset = dcmread(path)
+    before, after = Dataset(), Dataset()
+    for one in dataset:
+        if int(one.tag) != tag:
+            (before if int(one.tag) < tag else after).add(one)
+    file = BytesIO()
+    file.write(bytes(128) + b"DICM")
+    write_file_meta_info(file, dataset.file_meta)
+    path.write_bytes(file.getvalue() + body(before) + raw + body(after))
 
 
 def nested(depth: int) -> bytes:
@@ -286,11 +301,11 @@ ATTACKS: Final = (
     Attack("an empty data set", b""),
     Attack("a request without a data set", None, event=""),
     Attack(
-        "a SEG of 5,000 segments",
+        "a SEG of 1,000 segments",
         body(
             a_segmentation(
                 [derived_from(a_source("1.2.3.9"), segment=1)],
-                [a_segment_item(n) for n in range(1, 5001)],
+                [a_segment_item(n) for n in range(1, 1001)],
                 SOPInstanceUID=UID,
             )
         ),

@@ -19,7 +19,10 @@ from pathlib import Path
 import atheris
 
 _INCLUDED = ["node.receive", "models.imaging", "sr_templates", "pydicom"]
-_TABLES = ["pydicom.sr", "pydicom._dicom_dict", "pydicom._uid_dict", "pydicom._private_dict"]
+_TABLES = [  # data, which takes a minute to instrument
+    *("pydicom._dicom_dict", "pydicom._uid_dict", "pydicom._private_dict"),
+    *("pydicom.sr._snomed_dict", "pydicom.sr._concepts_dict", "pydicom.sr._cid_dict"),
+]
 
 with atheris.instrument_imports(include=_INCLUDED, exclude=_TABLES):
     from tests.fuzz.seeds import FOUND, seeds

@@ -9,15 +9,14 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
-from pydicom.filewriter import write_file_meta_info
+from pydicom import dcmread
 
 from node.config import ModelSettings, Settings
 from node.database import utc_now
 from node.pipeline.assess import Pipeline
 from node.service.offline import assess_files, read_instances
 from tests.acceptance.studies import a_study
-from tests.attacks import body, element
+from tests.attacks import element, spliced_into
 
 ASSESSED = ""
 UNREADABLE = "undecodable-pixels"
@@ -50,19 +49,6 @@ ATTACKS = {
 @pytest.fixture(scope="module")
 def a_pipeline() -> Pipeline:
     return Pipeline.load(ModelSettings(device="cpu"))
-
-
-def spliced_into(path: Path, tag: int, raw: bytes) -> None:
-    """Replace an element of a file by encoded bytes."""
-    dataset = dcmread(path)
-    before, after = Dataset(), Dataset()
-    for one in dataset:
-        if int(one.tag) != tag:
-            (before if int(one.tag) < tag else after).add(one)
-    file = BytesIO()
-    file.write(bytes(128) + b"DICM")
-    write_file_meta_info(file, dataset.file_meta)
-    path.write_bytes(file.getvalue() + body(before) + raw + body(after))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
