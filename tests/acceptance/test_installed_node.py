@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Image:
         return {
             "PATH": self.here(path),
             "HOME": "/nonexistent",
+            "LD_LIBRARY_PATH": str(self.root / "usr/local/lib"),  # as ldconfig finds it there
             **{name: self.here(value) for name, value in pairs.items()},
             **more,
         }
@@ -85,10 +87,13 @@ def an_image() -> Iterator[Image]:
 def _build(image: Image) -> None:
     text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
     build, last = re.split(r"^FROM .*$", text, flags=re.MULTILINE)[1:]
-    for name in ("opt", "src", "var/lib/crdl", "tmp", "usr/local/bin"):
+    for name in ("opt", "src", "var/lib/crdl", "tmp"):
         (image.root / name).mkdir(parents=True)
+    _lay_python(image.root / "usr/local")
     arguments = dict(re.findall(r'^ARG (\w+)="(.*)"$', build, flags=re.MULTILINE))
-    environment = {"PATH": os.environ["PATH"], "HOME": str(image.root / "tmp"), **arguments}
+    path = f"{image.root / 'usr/local/bin'}:/usr/bin:/bin"
+    environment = {"PATH": path, "HOME": str(image.root / "tmp"), **arguments}
+    environment["LD_LIBRARY_PATH"] = str(image.root / "usr/local/lib")
     environment |= {
         k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "REQUESTS_"))
     }
@@ -120,6 +125,16 @@ def _build(image: Image) -> None:
     entrypoint.chmod(0o555)
     os.chown(image.root / "var/lib/crdl", int(USER), int(USER))
     (image.root / "tmp").chmod(0o1777)
+
+
+def _lay_python(target: Path) -> None:
+    """Lay this interpreter where the base image has its own: another user cannot read ours."""
+    base = Path(sys.base_prefix)
+    skipped = shutil.ignore_patterns("site-packages", "test", "__pycache__", "*.a")
+    for name in ("bin", "include", "lib"):
+        shutil.copytree(base / name, target / name, symlinks=True, ignore=skipped)
+    (target / "bin" / "python").unlink(missing_ok=True)
+    (target / "bin" / "python").symlink_to(f"python3.{sys.version_info.minor}")
 
 
 def _copy(source: Path, target: Path) -> None:
