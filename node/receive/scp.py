@@ -29,6 +29,7 @@ from node.receive.limits import Turnstile
 from node.receive.rejections import RejectionLog
 from node.receive.services import Counter, Listener, Service
 from node.receive.spool_file import own_spool
+from node.receive.spooling import EDGE_IN_MEMORY_BYTES, IN_MEMORY_BYTES
 from node.receive.transport import (
     MAXIMUM_PDU_BYTES,
     GuardedRequestHandler,
@@ -203,6 +204,9 @@ class Receiver:
                 rejections=self._rejections,
                 tls=self._tls(),
                 shares_port=node.receivers > 1,
+                in_memory_bytes=(
+                    EDGE_IN_MEMORY_BYTES if self._handlers.counter.syntaxes else IN_MEMORY_BYTES
+                ),
             ),
         )
         return cast("GuardedServer", server)

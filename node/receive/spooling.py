@@ -28,7 +28,10 @@ from node.receive.spool_file import SpoolFile
 
 _LOG = logging.getLogger(__name__)
 
-_IN_MEMORY_BYTES = 64 << 10
+IN_MEMORY_BYTES = 64 << 10
+"""Of a message that is no C-STORE, where nothing but storage is served."""
+EDGE_IN_MEMORY_BYTES = 2 << 20
+"""The same where workitems or performed steps are taken: one may name thousands of instances."""
 _WAITING_REQUESTS = 8  # none is negotiated beyond the first (PS3.7 section D.3.3.3)
 _UNFOLLOWABLE = (
     *(LookupError, ValueError, TypeError, AttributeError, struct.error, OSError),
@@ -52,8 +55,10 @@ class SpoolingProvider(DIMSEServiceProvider):
         spool: Path,
         has_room: Callable[[], bool],
         maximum_bytes: int,
+        in_memory_bytes: int = IN_MEMORY_BYTES,
     ) -> None:
         super().__init__(association)
+        self._in_memory_bytes = in_memory_bytes
         self._spool = spool
         self._has_room = has_room
         self._maximum_bytes = maximum_bytes
@@ -97,7 +102,7 @@ class SpoolingProvider(DIMSEServiceProvider):
         is_command = bool(fragment[1][0] & 1)  # PS3.8 section E.2
         if is_command or self._open is None:
             self._in_memory += len(fragment[1])
-        if self._in_memory > _IN_MEMORY_BYTES:
+        if self._in_memory > self._in_memory_bytes:
             raise ValueError("a message without a C-STORE data set exceeds its bound")
         if self.msg_queue.qsize() > _WAITING_REQUESTS:
             raise ValueError("more requests than the negotiated one wait for an answer")

@@ -33,7 +33,7 @@ from node.receive.admission import BLANK_TITLE, Rejection, limit_exceeded
 from node.receive.limits import Turnstile
 from node.receive.reactor import AwaitedProvider, WokenProvider
 from node.receive.rejections import RejectionLog, TurnedAway
-from node.receive.spooling import SpoolingProvider
+from node.receive.spooling import IN_MEMORY_BYTES, SpoolingProvider
 from node.tls import ServerTls
 
 _LOG = logging.getLogger(__name__)
@@ -138,7 +138,11 @@ class GuardedRequestHandler(RequestHandler):
         made = cast("AssociationSocket", association.dul.socket)
         association.dul.socket = GuardedSocket(made, settings.limits.pdu_s)
         association.dimse = AwaitedProvider(
-            association, settings.spool, settings.has_room, settings.limits.maximum_instance_bytes
+            association,
+            settings.spool,
+            settings.has_room,
+            settings.limits.maximum_instance_bytes,
+            settings.in_memory_bytes,
         )
         association.dul = WokenProvider(association)
         return association
@@ -166,6 +170,7 @@ class ServerSettings:
         rejections: Where it is noted who was turned away.
         tls: The server side of TLS, None for plain TCP.
         shares_port: Other processes of this node listen on the same port.
+        in_memory_bytes: Of a message that is no C-STORE.
     """
 
     spool: Path
@@ -176,6 +181,7 @@ class ServerSettings:
     rejections: RejectionLog
     tls: ServerTls | None = None
     shares_port: bool = False
+    in_memory_bytes: int = IN_MEMORY_BYTES
 
 
 class GuardedServer(ThreadedAssociationServer):

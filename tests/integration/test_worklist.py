@@ -360,6 +360,15 @@ def test_a_completed_step_closes_its_study(a_running_node: Node) -> None:
     assert told(a_running_node) == [("1.2.77", ["1.2.77.1", "1.2.77.2"])]
 
 
+def test_a_step_may_name_thousands_of_images(a_running_node: Node) -> None:
+    images = [f"1.2.840.99999.2026.77.{number}" for number in range(3000)]
+    with a_running_node.associated(MPPS) as mpps:
+        assert mpps.send_n_create(a_step("IN PROGRESS"), MPPS, "2.25.503")[0].Status == 0
+        assert mpps.send_n_set(a_step("COMPLETED", *images), MPPS, "2.25.503")[0].Status == 0
+    ((_, named),) = told(a_running_node)
+    assert len(named) == 3000
+
+
 def test_a_discontinued_step_closes_nothing(a_running_node: Node) -> None:
     with a_running_node.associated(MPPS) as mpps:
         assert mpps.send_n_create(a_step("IN PROGRESS"), MPPS, "2.25.502")[0].Status == 0
