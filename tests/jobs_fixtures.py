@@ -156,6 +156,7 @@ class Node:
     rooms: Rooms = field(default_factory=Rooms)
     study: str = ""
     pace: Pace = PACE
+    tries: int = 3
 
     def anew(self) -> None:
         """Forget the last test: other rooms, another study."""
@@ -172,7 +173,7 @@ class Node:
             read=self._read,
             assess=self._assess,
             deliver=self._deliver,
-            retry_after=lambda attempt, receipts: 0.01 if attempt < 3 else None,
+            retry_after=lambda attempt, receipts: 0.01 if attempt < self.tries else None,
             reject=a_note,
             destinations=tuple(w if isinstance(w, Wish) else Wish(w) for w in destinations),
         )
@@ -241,7 +242,12 @@ def keep(connection: Connection, header: InstanceHeader) -> int:
 
 @contextmanager
 def a_node(
-    url: str, folder: Path, executor_id: str, *destinations: str | Wish, pace: Pace = PACE
+    url: str,
+    folder: Path,
+    executor_id: str,
+    *destinations: str | Wish,
+    pace: Pace = PACE,
+    tries: int = 3,
 ) -> Iterator[Node]:
     """A node of one process on a database."""
     database = open_engine(url)
@@ -249,7 +255,7 @@ def a_node(
     engine = DbosEngine(database, executor_id)
     node = Node(database, trail, blobs, engine, Desk(database, Trail("admin"), engine))
     node.anew()
-    node.pace = pace
+    node.pace, node.tries = pace, tries
     engine.start(node.handlers(*destinations), {"pairing": 2, "inference": 1, "delivery": 2})
     try:
         yield node

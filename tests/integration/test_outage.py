@@ -30,7 +30,7 @@ def the_node_of_this_file(
     folder = tmp_path_factory.mktemp(request.param)
     with (
         a_database(request.param, folder) as url,
-        a_node(url, folder, "sender", "pacs", pace=BRISK) as node,
+        a_node(url, folder, "sender", "pacs", pace=BRISK, tries=1000) as node,
     ):
         yield node
 
@@ -39,6 +39,7 @@ def the_node_of_this_file(
 def a_node_before_a_pacs(the_node_of_this_file: Node) -> Node:
     the_node_of_this_file.anew()
     with the_node_of_this_file.database.begin() as connection:
+        connection.execute(delete(InLine))
         connection.execute(delete(CircuitRow))
     return the_node_of_this_file
 
