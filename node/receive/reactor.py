@@ -13,6 +13,7 @@ import queue
 import select
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,6 +32,24 @@ _HEADER_BYTES = 6
 _LOOK_S = 0.1  # how late a timer, or an end that nobody announces, may be noticed
 _WAIT_FOR_MORE_S = 0.05
 _END_S = 5.0
+_SETTLING_S = 0.002
+
+
+def serve_once_established(association: Association) -> None:
+    """Have requests wait for the end of the negotiation.
+
+    pynetdicom serves an N-EVENT-REPORT in a thread of its own as soon as it has come. A peer that
+    sends it with the answer to its association request would be served before our side has noted
+    the association, and then gets no answer at all.
+    """
+    serve = association._serve_request  # noqa: SLF001 - where pynetdicom hands over a request
+
+    def wait_and_serve(message: Any, context_id: int) -> None:  # noqa: ANN401 - any primitive
+        while not (association.is_established or association.is_aborted or association._kill):  # noqa: SLF001 - the end of its thread
+            time.sleep(_SETTLING_S)
+        serve(message, context_id)
+
+    vars(association)["_serve_request"] = wait_and_serve
 
 
 class AwaitedProvider(SpoolingProvider):

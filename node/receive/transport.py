@@ -31,7 +31,7 @@ from pynetdicom.transport import (
 from node.config import LimitSettings
 from node.receive.admission import BLANK_TITLE, Rejection, limit_exceeded
 from node.receive.limits import Turnstile
-from node.receive.reactor import AwaitedProvider, WokenProvider
+from node.receive.reactor import AwaitedProvider, WokenProvider, serve_once_established
 from node.receive.rejections import RejectionLog, TurnedAway
 from node.receive.spooling import IN_MEMORY_BYTES, SpoolingProvider
 from node.tls import ServerTls
@@ -145,6 +145,7 @@ class GuardedRequestHandler(RequestHandler):
             settings.in_memory_bytes,
         )
         association.dul = WokenProvider(association)
+        serve_once_established(association)
         return association
 
 
