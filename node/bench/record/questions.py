@@ -17,6 +17,7 @@ from sqlalchemy import Engine, select
 import node
 from node.audit.query import Question, ask
 from node.audit.tables import Job
+from node.bench.record.pages import pages
 from node.database import read_only, utc_now
 from node.errors import InputError
 from node.jobs.admin import list_jobs
@@ -101,7 +102,8 @@ def _everything(database: Engine, runbook: Path) -> Iterator[tuple[str, Callable
         "crdl reports list, a patient",
         lambda _, patient: len(list_reports(database, patient=patient)),
     )
-    yield "the console's jobs", lambda *_: len(latest_jobs(database))
+    yield "jobs as JSON", lambda *_: len(latest_jobs(database))
+    yield from pages(database)
 
 
 def _questions(runbook: Path) -> list[tuple[str, str, str]]:
