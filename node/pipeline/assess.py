@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -20,45 +18,24 @@ from models.features.extract import Extraction, FeatureSettings, View, extract_f
 from models.features.feature_set import FeatureSet
 from models.features.semantic.values import DIAMETER
 from models.imaging.boxes import whole
-from models.imaging.errors import ImagingError
-from models.imaging.geometry import PixelGeometry, pixel_geometry
-from models.imaging.masks import SegmentMask, largest_frame
+from models.imaging.geometry import PixelGeometry
 from models.imaging.read import Frame
 from node.case import (
     BundleIdentity,
     Case,
     CaseResult,
-    Evidence,
     Finding,
-    FrameReference,
     InstanceHeader,
     Reading,
     SemanticFinding,
 )
 from node.config import ModelSettings
-from node.errors import InputError, PipelineError
+from node.errors import InputError
 from node.jobs.stages import StoredInstance
 from node.pipeline.abstention import abstention_of
 from node.pipeline.files import CaseFiles
-from node.pipeline.outline import outline_of
-from node.pipeline.refusal import CaseRefusedError, refusal_of, require_kinship
-
-
-@dataclass
-class _Sight:
-    """What was seen of a case so far: a refusal still shows all of it."""
-
-    frame: FrameReference | None = None
-    mask: SegmentMask | None = None
-    picture: NDArray[np.uint8] | None = None
-    timings_ms: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Note the milliseconds of a stage."""
-        start = time.perf_counter()
-        yield
-        self.timings_ms[stage] = 1000 * (time.perf_counter() - start)
+from node.pipeline.refusal import CaseRefusedError, refusal_of
+from node.pipeline.sight import Sight, doppler_of, evidence_of, frame_of, look
 
 
 @dataclass(frozen=True)
@@ -160,12 +137,12 @@ class Pipeline:
             ModelsError: If it cannot be measured.
             InputError: If the mask does not belong to the image.
         """
-        files, sight = CaseFiles(instances), _Sight()
+        files, sight = CaseFiles(instances), Sight()
         try:
-            view, doppler = _look(case, files, sight), _doppler(case, files)
+            view, doppler = look(case, files, sight), doppler_of(case, files)
         except CaseRefusedError as error:
             raise InputError(str(error)) from error
-        clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
+        clinical = _clinical(files.header(frame_of(sight).sop_instance_uid))
         return self._extract(view, clinical, settings, doppler, case.reading)
 
     def _extract(
@@ -190,13 +167,13 @@ class Pipeline:
             return measure()
 
     def _assess(self, case: Case, files: CaseFiles) -> Measured:
-        sight = _Sight()
+        sight = Sight()
         clinical, extraction = ClinicalInput(), None
         try:
             with sight.timed("read"):
-                view = _look(case, files, sight)
-                doppler = _doppler(case, files)
-                clinical = _clinical(files.header(_frame_of(sight).sop_instance_uid))
+                view = look(case, files, sight)
+                doppler = doppler_of(case, files)
+                clinical = _clinical(files.header(frame_of(sight).sop_instance_uid))
             extraction = self._extract(view, clinical, self.settings, doppler, case.reading)
             sight.timings_ms.update(extraction.timings_ms)
             with sight.timed("score"):
@@ -206,7 +183,7 @@ class Pipeline:
         return Measured(self._assessed(case, sight, extraction, score), clinical, extraction)
 
     def _assessed(
-        self, case: Case, sight: _Sight, extraction: Extraction, score: Score
+        self, case: Case, sight: Sight, extraction: Extraction, score: Score
     ) -> CaseResult:
         finding = Finding(
             case=case.name,
@@ -229,7 +206,7 @@ class Pipeline:
             timings_ms=sight.timings_ms,
         )
         ends = _diameter_ends(case, extraction)
-        evidence = _evidence(case, sight, ends, score, self.prior)
+        evidence = evidence_of(case, sight, ends, score, self.prior)
         evidence = replace(
             evidence,
             device_note=extraction.device_note,
@@ -245,7 +222,7 @@ class Pipeline:
         return {name: float(value) for name in names if (value := values[name]) is not None}
 
     def _refused(
-        self, case: Case, sight: _Sight, error: ModelsError | CaseRefusedError
+        self, case: Case, sight: Sight, error: ModelsError | CaseRefusedError
     ) -> CaseResult:
         finding = Finding(
             case=case.name,
@@ -262,50 +239,10 @@ class Pipeline:
             device=self.device,
             timings_ms=sight.timings_ms,
         )
-        return CaseResult(case, finding, _evidence(case, sight, None, None, self.prior))
+        return CaseResult(case, finding, evidence_of(case, sight, None, None, self.prior))
 
     def _identity(self) -> BundleIdentity:
         return BundleIdentity(self.bundle.name, self.bundle.version, self.bundle.sha256)
-
-
-def _look(case: Case, files: CaseFiles, sight: _Sight) -> View:
-    """Choose the frame with the largest area, decode it and find its scale."""
-    drawn = [
-        mask
-        for mask in files.masks(case.seg_uid)
-        if mask.source is None or FrameReference(*mask.source) in case.sources
-    ]
-    sight.frame = case.sources[0]
-    sight.mask = largest_frame(drawn, case.segment_number)
-    if sight.mask.source is not None:
-        sight.frame = FrameReference(*sight.mask.source)
-    uid = sight.frame.sop_instance_uid
-    require_kinship(files.header(case.seg_uid), files.header(uid))
-    frame = files.frame(sight.frame)
-    sight.picture = _picture(frame)
-    geometry = pixel_geometry(files.dataset(uid), sight.mask.mask)
-    return View(frame, sight.mask.mask, geometry)
-
-
-def _doppler(case: Case, files: CaseFiles) -> View | None:
-    """Return the lesion as outlined on a colour image; a mask is never copied to one."""
-    best: SegmentMask | None = None
-    for seg_uid, segment_number, reference in case.doppler:
-        for mask in files.masks(seg_uid):
-            if mask.segment_number != segment_number or mask.source is None:
-                continue
-            if FrameReference(*mask.source) == reference and (
-                best is None or mask.area > best.area
-            ):
-                best = mask
-    if best is None or best.source is None or best.area == 0:
-        return None
-    reference = FrameReference(*best.source)
-    dataset = files.dataset(reference.sop_instance_uid)
-    try:
-        return View(files.frame(reference), best.mask, pixel_geometry(dataset, best.mask))
-    except ImagingError:
-        return None  # the grey image is assessed all the same
 
 
 def _diameter_ends(case: Case, extraction: Extraction) -> NDArray[np.float64] | None:
@@ -318,44 +255,4 @@ def _diameter_ends(case: Case, extraction: Extraction) -> NDArray[np.float64] | 
 def _clinical(image: InstanceHeader) -> ClinicalInput:
     return ClinicalInput.from_header(
         image.patient_age, image.patient_birth_date, image.study_date, image.patient_sex
-    )
-
-
-def _frame_of(sight: _Sight) -> FrameReference:
-    if sight.frame is None:
-        raise PipelineError("no frame was chosen")
-    return sight.frame
-
-
-def _picture(frame: Frame) -> NDArray[np.uint8]:
-    """Return the frame as eight-bit RGB, for a person to see."""
-    pixels = frame.eight_bit()
-    return pixels if frame.is_colour else np.repeat(pixels[..., None], 3, axis=2)
-
-
-def _evidence(
-    case: Case,
-    sight: _Sight,
-    diameter: NDArray[np.float64] | None,
-    score: Score | None,
-    prior: float | None,
-) -> Evidence:
-    # An image that could not be decoded is none to draw on: its raster may be anything.
-    fits = (
-        sight.mask is not None
-        and sight.picture is not None
-        and sight.mask.mask.shape == sight.picture.shape[:2]
-    )
-    return Evidence(
-        frame=sight.frame,
-        seg_frame_number=None if sight.mask is None else sight.mask.frame_number,
-        outline=outline_of(sight.mask.mask) if sight.mask and fits else np.empty((0, 2)),
-        diameter=diameter,
-        picture=sight.picture,
-        sensitivity=None if score is None else score.sensitivity,
-        specificity=None if score is None else score.specificity,
-        influences=() if score is None else score.contributions,
-        out_of_distribution=score is not None and score.out_of_distribution,
-        prior_shift=prior,
-        inferred=case.inferred,
     )
