@@ -175,7 +175,8 @@ def _bare(database: Engine) -> Iterator[None]:
         database.dispose()
         for _, made in kept:
             with database.begin() as connection:
-                connection.exec_driver_sql(made.replace("%", "%%"))
+                # SQLite takes a statement as it is; psycopg reads %% as %.
+                connection.exec_driver_sql(made.replace("%", "%%") if postgres else made)
 
 
 def _indexes(connection: Connection) -> list[tuple[str, str]]:

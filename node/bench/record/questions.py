@@ -126,5 +126,7 @@ def _sql(database: Engine, query: str, study: str, patient: str) -> int:
     }
     for example, value in values.items():
         query = query.replace(f"'{example}'", f"'{value}'")
+    if database.dialect.name == "postgresql":  # psycopg reads %% as %
+        query = query.replace("%", "%%")
     with read_only(database) as connection:
-        return len(connection.exec_driver_sql(query.replace("%", "%%")).fetchall())
+        return len(connection.exec_driver_sql(query).fetchall())
