@@ -133,10 +133,10 @@ def shelf(database: Engine, name: str, after: str = "", size: int = PAGE) -> She
 
 def refused_instances(database: Engine, limit: int = 20) -> tuple[RefusedInstance, ...]:
     """Return the instances that were refused last."""
-    query = (
+    query = (  # by time: refusals have an index of their own
         select(LedgerInstance)
         .where(LedgerInstance.event == "refused")
-        .order_by(LedgerInstance.id.desc())
+        .order_by(LedgerInstance.at.desc())
         .limit(limit)
     )
     with read_only(database) as connection:
