@@ -19,10 +19,11 @@ from tests.peers import require
 
 ROOT = Path(__file__).parents[2]
 _CALLS = "rename,renameat,renameat2,fsync,fdatasync,write,pwrite64,mkdir,mkdirat"
-# With -f each line begins with the process; -y shows the path behind a descriptor.
-_LINE = re.compile(
-    r"^(?:\[pid +\d+\] |\d+ +)?(?P<call>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)"
-)
+# With -f each line begins with the process; -y shows the path behind a descriptor. A call during
+# which another thread made one is written in two: begun, "unfinished", and later "resumed".
+_LINE = re.compile(r"^(?P<process>\d+) +(?P<call>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)")
+_BEGUN = re.compile(r"^(?P<process>\d+) +(?P<begun>\w+\(.*) <unfinished \.\.\.>$")
+_ENDED = re.compile(r"^(?P<process>\d+) +<\.\.\. \w+ resumed>(?P<rest>.*)$")
 _PATH = re.compile(r"\d+<(?P<path>[^>]*)>")
 
 
@@ -61,15 +62,44 @@ def the_trace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Call
     if "ptrace" in done.stderr and done.returncode != 0:
         pytest.skip(f"the peer strace may not trace here: {done.stderr.splitlines()[0]}")
     assert done.returncode == 0, done.stderr
-    calls = [
-        Call(found["call"], found["arguments"])
-        for line in log.read_text(errors="replace").splitlines()
-        if (found := _LINE.match(line)) and int(found["result"]) >= 0
-    ]
+    calls = _calls(log.read_text(errors="replace"))
     said = [i for i, call in enumerate(calls) if call.name == "write" and '"a' in call.arguments]
     arrived = next(i for i in said if '"arrived' in calls[i].arguments)
     acknowledged = next(i for i in said if '"acknowledged' in calls[i].arguments)
     return folder / "node", calls[arrived:acknowledged]
+
+
+def _calls(log: str) -> list[Call]:
+    """The calls that succeeded, in the order in which they ended: only then is a sync one."""
+    begun: dict[str, str] = {}
+    calls = []
+    for line in log.splitlines():
+        if found := _BEGUN.match(line):
+            begun[found["process"]] = found["begun"]
+            continue
+        if found := _ENDED.match(line):
+            process = found["process"]
+            line = f"{process} {begun.pop(process, '')}{found['rest']}"  # noqa: PLW2901
+        if (found := _LINE.match(line)) and int(found["result"]) >= 0:
+            calls.append(Call(found["call"], found["arguments"]))
+    return calls
+
+
+def test_a_call_written_in_two_counts_where_it_ended() -> None:
+    log = """\
+7 fsync(5</a> <unfinished ...>
+8 write(1</b>, "x", 1) = 1
+7 <... fsync resumed>) = 0
+8 rename("/a", "/c" <unfinished ...>
+8 <... rename resumed>) = 0
+9 fsync(6</d>) = -1 EIO (Input/output error)
+"""
+    calls = _calls(log)
+    assert [(call.name, call.path) for call in calls] == [
+        ("write", "/b"),
+        ("fsync", "/a"),
+        ("rename", ""),
+    ]
 
 
 def _renamed(calls: list[Call]) -> tuple[int, str, str]:
