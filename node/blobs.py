@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
@@ -113,7 +113,7 @@ class BlobStore:
             BlobError: If the disk does not take them.
         """
         try:
-            with spooled.open("rb+") as file:
+            with FileIO(spooled, "rb+") as file:
                 if sha256 is None:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())

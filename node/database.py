@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -130,6 +130,9 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+_LOCK = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
+
+
 @contextmanager
 def read_only(engine: Engine) -> Iterator[Connection]:
     """A connection for reading that takes no write lock on SQLite."""
@@ -143,11 +146,17 @@ def lock(connection: Connection, key: str) -> None:
 
     On PostgreSQL other keys go on side by side; on SQLite every writer waits.
     """
+    lock_all(connection, [key])
+
+
+def lock_all(connection: Connection, keys: Iterable[str]) -> None:
+    """Serialise transactions on each of these keys, as `lock` does on one.
+
+    Whoever needs several takes them together: they are taken in one order, so that no two
+    transactions wait for each other.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(:key)"),
-            {"key": lock_key(key)},
-        )
+        connection.execute(_LOCK, {"keys": sorted(map(lock_key, keys))})
         return
     # Python's sqlite3 begins only at the first write: what was read before it could be stale.
     driver = connection.connection.driver_connection

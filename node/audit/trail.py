@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, inspect
 
 from node.audit.rows import TIME
 from node.audit.seal import Sealer
@@ -28,6 +28,9 @@ Ledger = Literal[
     "reading",
     "access",
 ]
+
+# Made once, of tables instead of classes: nearly every transaction of the node writes a row.
+_INSERTS: Final = {name: insert(inspect(table).local_table) for name, table in LEDGERS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,13 @@ class Trail:
             patient: Patient ID, likewise.
         """
         entry = Entry(event, subject, detail or {}, study, patient)
-        connection.execute(insert(LEDGERS[ledger]).values(self._row(ledger, entry)))
+        connection.execute(_INSERTS[ledger], self._row(ledger, entry))
 
     def record_all(self, connection: Connection, ledger: Ledger, entries: Sequence[Entry]) -> None:
         """Append a row an entry, in one statement."""
         if entries:
             rows = [self._row(ledger, entry) for entry in entries]
-            connection.execute(insert(LEDGERS[ledger]), rows)
+            connection.execute(_INSERTS[ledger], rows)
 
     def _row(self, ledger: Ledger, entry: Entry) -> dict[str, Any]:
         at, facts = utc_now(), dict(entry.detail)

@@ -28,6 +28,8 @@ from node.receive.rejections import RejectionLog, TurnedAway
 from node.receive.services import Counter, Reply
 from node.receive.spool_file import SpoolFile
 from node.receive.spooling import SpoolingProvider
+from node.receive.statuses import Answer
+from node.receive.store_command import StoreRequest
 from node.receive.transport import certificate_of
 from node.tls import fingerprint
 
@@ -140,23 +142,40 @@ class Handlers:
         except SQLAlchemyError as error:
             _LOG.error("the end of an association was not recorded: %s", type(error).__name__)
 
-    def on_store(self, event: Event) -> int | Dataset:
+    def on_store(self, event: Event) -> Dataset:
+        """Answer a C-STORE request that came through pynetdicom."""
+        request = cast("C_STORE", event.request)
+        file: object = request._dataset_file  # noqa: SLF001 - the public path hides failures
+        if not isinstance(file, SpoolFile):
+            lacking = Answer.failure(statuses.CANNOT_UNDERSTAND, "the request has no data set")
+            return lacking.to_dataset()
+        read = StoreRequest(
+            event.context.context_id or 0,
+            request.MessageID or 0,
+            str(request.AffectedSOPClassUID),
+            str(request.AffectedSOPInstanceUID),
+        )
+        return self.take(event.assoc, read, file).to_dataset()
+
+    def take(self, association: Association, request: StoreRequest, file: SpoolFile) -> Answer:
         """Answer a C-STORE request; success only once the inbox has the instance."""
         if self._requests is not None:
-            self._requests.heard(event.assoc)
+            self._requests.heard(association)
         with self._changed:
             if self._draining:
-                return statuses.failure(statuses.OUT_OF_RESOURCES, "the node is stopping")
+                file.discard()
+                return Answer.failure(statuses.OUT_OF_RESOURCES, "the node is stopping")
             self._running += 1
         try:
-            return self._store(event)
+            return self._store(association, request, file)
         except DeclinedError as error:
             _LOG.warning("declined %04X: %s", error.status, error)
-            return statuses.failure(error.status, str(error))
+            return Answer.failure(error.status, str(error))
         except Exception as error:  # noqa: BLE001 - the handler boundary: the sender keeps its copy
             _LOG.exception("a C-STORE failed")
-            return statuses.failure(statuses.PROCESSING_FAILURE, type(error).__name__)
+            return Answer.failure(statuses.PROCESSING_FAILURE, type(error).__name__)
         finally:
+            file.discard()
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
@@ -202,21 +221,17 @@ class Handlers:
             self._draining = True
             return self._changed.wait_for(lambda: self._running == 0, timeout_s)
 
-    def _store(self, event: Event) -> int | Dataset:
-        request = cast("C_STORE", event.request)
-        file: object = request._dataset_file  # noqa: SLF001 - the public path hides failures
-        if not isinstance(file, SpoolFile):
-            return statuses.failure(statuses.CANNOT_UNDERSTAND, "the request has no data set")
+    def _store(self, association: Association, request: StoreRequest, file: SpoolFile) -> Answer:
         file.close()
-        calling_ae, _, address = _peer(event.assoc)
+        calling_ae, _, address = _peer(association)
         source = f"{calling_ae}@{address}"
-        identity = self._open.get(event.assoc)
-        announced = Announced(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+        identity = self._open.get(association)
+        announced = Announced(request.sop_class_uid, request.sop_instance_uid)
         if file.failure is not None:
             file.discard()
             raise self._inbox.decline(file.failure, source, identity, announced)
         self._inbox.accept(file.path, source, identity, announced, file.sha256)
-        return statuses.SUCCESS
+        return Answer(statuses.SUCCESS)
 
 
 def _peer(association: Association) -> tuple[str, str, str]:

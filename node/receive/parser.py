@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
-import selectors
+import select
 import subprocess
 import sys
 import time
@@ -180,13 +180,13 @@ def _line(process: subprocess.Popen[bytes], deadline: float) -> bytes:
     assert process.stdout is not None  # noqa: S101 - Popen was given PIPE
     descriptor = process.stdout.fileno()
     received = bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while not received.endswith(b"\n"):
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError
-            chunk = os.read(descriptor, _READ_BYTES)
-            received += chunk
-            if not chunk or len(received) > _ANSWER_BYTES:
-                raise EOFError
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while not received.endswith(b"\n"):
+        if not poll.poll(1000 * max(0.0, deadline - time.monotonic())):
+            raise TimeoutError
+        chunk = os.read(descriptor, _READ_BYTES)
+        received += chunk
+        if not chunk or len(received) > _ANSWER_BYTES:
+            raise EOFError
     return bytes(received)

@@ -2,8 +2,8 @@
 
 pynetdicom 3.0 has both threads sleep a millisecond and look: every association costs two thousand
 wake-ups a second, which take the interpreter from those that work, and each message waits for
-several such looks. Here they wait for the socket and for each other. And while a data set is
-arriving, its PDUs go from the socket to the spool without becoming objects.
+several such looks. Here they wait for the socket and for each other, and the thread that reads also
+serves C-STORE: its request, its bytes from the socket to the spool, and its response.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from __future__ import annotations
 import os
 import queue
 import select
-import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
-from node.receive.spooling import SpoolingProvider
+from node.receive.store_provider import StoreProvider
 
 if TYPE_CHECKING:
     import socket
 
-    from node.receive.transport import GuardedSocket
+    from node.receive.guarded_socket import GuardedSocket
 
 _P_DATA_TF = 0x04
 _HEADER_BYTES = 6
@@ -52,23 +52,6 @@ def serve_once_established(association: Association) -> None:
     vars(association)["_serve_request"] = wait_and_serve
 
 
-class AwaitedProvider(SpoolingProvider):
-    """The DIMSE layer; its association waits for a message instead of asking for one."""
-
-    def get_msg(self, block: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - pynetdicom's own
-        """Return the next message with its context, or (None, None) after a short wait."""
-        if block:
-            return super().get_msg(block=True)
-        try:
-            return self.msg_queue.get(timeout=_LOOK_S)
-        except queue.Empty:
-            return None, None
-
-    def wake(self) -> None:
-        """Have the association look at once: something else than a message has come."""
-        self.msg_queue.put(cast("Any", (None, None)))
-
-
 class _WakingQueue(queue.Queue[Any]):
     """A queue that tells somebody of what is put in."""
 
@@ -90,7 +73,7 @@ class WokenProvider(DULServiceProvider):
         self._run_loop_delay = 0.0  # `_is_transport_event` waits
         self._waking = threading.Lock()
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._dimse = cast("AwaitedProvider", association.dimse)
+        self._dimse = cast("StoreProvider", association.dimse)
         # The connection has been announced to the original's queue, which nobody serves yet.
         self.socket = made.socket
         self.event_queue = made.event_queue
@@ -136,8 +119,12 @@ class WokenProvider(DULServiceProvider):
         return super()._is_transport_event()
 
     def _is_readable(self, connection: socket.socket, seconds: float) -> bool:
-        if isinstance(connection, ssl.SSLSocket) and connection.pending():
-            return True
+        guarded = cast("GuardedSocket", self.socket)
+        try:
+            if guarded.has_come or guarded.fill():
+                return True
+        except OSError:
+            return True  # it is closed: whoever reads finds out
         poll = select.poll()
         poll.register(self._event, select.POLLIN)
         try:
@@ -151,26 +138,22 @@ class WokenProvider(DULServiceProvider):
 
     def _read_pdu_data(self) -> None:
         """Read a PDU; while a data set is arriving, read on as long as its bytes come."""
-        if not self._takes_fragments():
+        if self.state_machine.current_state != "Sta6":  # of data transfer, PS3.8 table 9-3
             super()._read_pdu_data()
             return
-        while self._read_fragments() and self._takes_fragments():
+        while self._read_data() and self._dimse.is_spooling and not self._kill_thread:
             connection = self._connection()
             if connection is None or not self._is_readable(connection, _WAIT_FOR_MORE_S):
                 return
 
-    def _takes_fragments(self) -> bool:
-        established = self.state_machine.current_state == "Sta6" and not self._kill_thread
-        return established and self._dimse.is_spooling
-
-    def _read_fragments(self) -> bool:
-        """Take one P-DATA-TF to the spool; False if the reading is over for now."""
+    def _read_data(self) -> bool:
+        """Take one P-DATA-TF of a C-STORE; False if the reading is over for now."""
         guarded = cast("GuardedSocket", self.socket)
         try:
             header = guarded.recv(_HEADER_BYTES)
             if len(header) < _HEADER_BYTES or header[0] != _P_DATA_TF:
                 guarded.unread(header)
-                super()._read_pdu_data()  # something else comes in between, an abort mostly
+                super()._read_pdu_data()
                 return False
             length = int.from_bytes(header[2:])
             body = guarded.recv(length)
@@ -181,7 +164,27 @@ class WokenProvider(DULServiceProvider):
             self.event_queue.put("Evt17")
             return False
         self._idle_timer.restart()
-        return self._dimse.receive_pdu(body)
+        if self._dimse.is_spooling:
+            return self._dimse.receive_pdu(body)
+        if self._dimse.begin(body):
+            return self.event_queue.empty()
+        guarded.unread(header + body)
+        super()._read_pdu_data()
+        return False
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """While a request is served here, the peer's silence is not counted."""
+        self._idle_timer.stop()
+        try:
+            yield
+        finally:
+            self._idle_timer.restart()
+
+    def send_now(self, pdus: bytes) -> None:
+        """Send PDUs; only from the thread that reads, which is the one that sends."""
+        if self.socket is not None:
+            self.socket.send(pdus)
 
     def _connection(self) -> socket.socket | None:
         return self.socket.socket if self.socket is not None else None

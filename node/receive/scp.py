@@ -23,6 +23,7 @@ from node.config import Settings
 from node.errors import ConfigurationError
 from node.receive.associations import AssociationLog
 from node.receive.commitment_requests import CommitmentRequests
+from node.receive.guarded_socket import MAXIMUM_PDU_BYTES
 from node.receive.handlers import Handlers, TakeCommitment
 from node.receive.inbox import Inbox
 from node.receive.limits import Turnstile
@@ -30,12 +31,7 @@ from node.receive.rejections import RejectionLog
 from node.receive.services import Counter, Listener, Service
 from node.receive.spool_file import own_spool
 from node.receive.spooling import EDGE_IN_MEMORY_BYTES, IN_MEMORY_BYTES
-from node.receive.transport import (
-    MAXIMUM_PDU_BYTES,
-    GuardedRequestHandler,
-    GuardedServer,
-    ServerSettings,
-)
+from node.receive.transport import GuardedRequestHandler, GuardedServer, ServerSettings
 from node.tls import ServerTls, server_context
 
 _LOG = logging.getLogger(__name__)
@@ -198,6 +194,7 @@ class Receiver:
             settings=ServerSettings(
                 spool=own_spool(self._inbox.blobs.spool, self._name),
                 has_room=self._inbox.room.has_disk,
+                take=self._handlers.take,
                 on_end=self._handlers.on_end,
                 limits=limits,
                 turnstile=self._turnstile,

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import BindParameter, Connection, Engine, Table, bindparam, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from node.audit.tables import Instance, Report
@@ -21,9 +21,24 @@ from node.audit.trail import Entry, Trail
 from node.blobs import Blob, BlobStore
 from node.boundaries import passing
 from node.case import InstanceHeader
-from node.database import lock, read_only, utc_now
+from node.database import lock_all, read_only, utc_now
 from node.receive.standing import Known, Standing, Verdict, decide
 from sr_templates.equipment import is_ours
+
+_INSTANCES: Final = cast("Table", Instance.__table__)
+_REPORTS: Final = cast("Table", Report.__table__)
+# Made once, of tables instead of classes: a receiver at its limit has no time to compile them.
+_UIDS: Final[BindParameter[Any]] = bindparam("uids", expanding=True)
+_REPORTED: Final = select(_REPORTS.c.sop_instance_uid).where(_REPORTS.c.sop_instance_uid.in_(_UIDS))
+_KNOWN: Final = (
+    select(
+        *(_INSTANCES.c.sop_instance_uid, _INSTANCES.c.id, _INSTANCES.c.version),
+        *(_INSTANCES.c.standing, _INSTANCES.c.header, _INSTANCES.c.blob_sha256),
+    )
+    .where(_INSTANCES.c.sop_instance_uid.in_(_UIDS))
+    .order_by(_INSTANCES.c.version)
+)
+_INSERT: Final = insert(_INSTANCES).returning(_INSTANCES.c.id, _INSTANCES.c.sop_instance_uid)
 
 Enqueue = Callable[[Connection, Sequence[int]], None]
 """Puts instances, by their rows, before the pairing in the caller's transaction."""
@@ -128,8 +143,7 @@ class Settler:
     def _write(self, stored: Sequence[Stored]) -> tuple[list[Accepted], list[Stored]]:
         """Write the rows in one transaction, or none of them if some lack their bytes."""
         with self.database.begin() as connection:
-            for uid in sorted(one.of.header.sop_instance_uid for one in stored):
-                lock(connection, uid)  # in one order everywhere: no two wait for each other
+            lock_all(connection, [one.of.header.sop_instance_uid for one in stored])
             verdicts = self._decide(connection, stored)
             new = [one for one in stored if verdicts[one].row is None]
             lacking = [one for one in new if not one.kept]
@@ -148,8 +162,7 @@ class Settler:
 
     def _decide(self, connection: Connection, stored: Sequence[Stored]) -> dict[Stored, Verdict]:
         uids = [one.of.header.sop_instance_uid for one in stored]
-        query = select(Report.sop_instance_uid).where(Report.sop_instance_uid.in_(uids))
-        reported = set(connection.scalars(query))
+        reported = set(connection.scalars(_REPORTED, {"uids": uids}))
         known = self._known(connection, uids)
         verdicts = {}
         for one in stored:
@@ -164,16 +177,7 @@ class Settler:
     def _known(self, connection: Connection, uids: Sequence[str]) -> dict[str, list[Known]]:
         found: dict[str, list[Known]] = defaultdict(list)
         for uid, row, version, standing, header, sha256 in connection.execute(
-            select(
-                Instance.sop_instance_uid,
-                Instance.id,
-                Instance.version,
-                Instance.standing,
-                Instance.header,
-                Instance.blob_sha256,
-            )
-            .where(Instance.sop_instance_uid.in_(uids))
-            .order_by(Instance.version)
+            _KNOWN, {"uids": uids}
         ):
             is_kept = self.blobs.path(sha256).is_file()
             old = InstanceHeader.from_json(header)
@@ -190,10 +194,7 @@ class Settler:
             )
         if not new:
             return {}
-        inserted = connection.execute(
-            insert(Instance).returning(Instance.id, Instance.sop_instance_uid),
-            [_row(one.of, verdicts[one]) for one in new],
-        )
+        inserted = connection.execute(_INSERT, [_row(one.of, verdicts[one]) for one in new])
         ids = {uid: row for row, uid in inserted}
         return {one: ids[one.of.header.sop_instance_uid] for one in new}
 

@@ -11,19 +11,17 @@ import logging
 import re
 import struct
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
-from pynetdicom.dsutils import create_file_meta
 from pynetdicom.pdu_primitives import P_DATA
 
 from node.receive.faults import OutOfResourcesError, TooLargeError
+from node.receive.part10 import beginning
 from node.receive.spool_file import SpoolFile
 
 _LOG = logging.getLogger(__name__)
@@ -37,7 +35,7 @@ _UNFOLLOWABLE = (
     *(LookupError, ValueError, TypeError, AttributeError, struct.error, OSError),
     TooLargeError,
 )
-_PDV_HEADER = struct.Struct(">LBB")  # length, context, message control header (PS3.8 annex E)
+PDV_HEADER = struct.Struct(">LBB")  # length, context, message control header (PS3.8 annex E)
 _LAST_AND_EMPTY = b"\x02"
 _PLAUSIBLE_UID = re.compile(r"[0-9.]{1,64}")
 
@@ -77,7 +75,7 @@ class SpoolingProvider(DIMSEServiceProvider):
                 self._require_bounds(fragment)
                 self._receive(fragment)
         except _UNFOLLOWABLE as error:
-            self._abort(error)
+            self.abort_over(error)
 
     def _receive(self, fragment: tuple[int, bytes]) -> None:
         single = P_DATA()
@@ -123,7 +121,7 @@ class SpoolingProvider(DIMSEServiceProvider):
         view, at = memoryview(body), 0
         try:
             while at < len(body):
-                length, context, control = _PDV_HEADER.unpack_from(body, at)
+                length, context, control = PDV_HEADER.unpack_from(body, at)
                 if length < 2 or at + 4 + length > len(body):
                     raise ValueError("a fragment is longer than its PDU")
                 fragment = view[at + 6 : at + 4 + length]
@@ -135,13 +133,33 @@ class SpoolingProvider(DIMSEServiceProvider):
                     continue
                 self._open.write(fragment)
                 if control & 2:
-                    self._receive((context, _LAST_AND_EMPTY))
+                    self.complete(context)
         except _UNFOLLOWABLE as error:
-            self._abort(error)
+            self.abort_over(error)
             return False
         return True
 
-    def _abort(self, error: Exception) -> None:
+    def spool_to(self, file: SpoolFile) -> None:
+        """Let the data set that follows go into a file."""
+        self._open = file
+
+    def take_file(self) -> SpoolFile:
+        """Return the file of a data set that is all there; it is the caller's now.
+
+        Raises:
+            ValueError: If none was arriving.
+        """
+        if self._open is None:
+            raise ValueError("no data set was arriving")
+        file, self._open, self._in_memory = self._open, None, 0
+        return file
+
+    def complete(self, context_id: int) -> None:
+        """Take the end of a data set that was spooled: its request goes to its handler."""
+        self._receive((context_id, _LAST_AND_EMPTY))
+
+    def abort_over(self, error: Exception) -> None:
+        """Abort the association, whose peer cannot be followed."""
         self.unfollowable = str(error) or type(error).__name__
         _LOG.warning("aborting an association: %s", self.unfollowable)
         self.dul.event_queue.put("Evt19")  # unrecognized or invalid PDU: PS3.8 table 9-10
@@ -165,18 +183,24 @@ class SpoolingProvider(DIMSEServiceProvider):
                 nobody would ever take the file.
         """
         _make_answerable(message)
+        command = message.command_set
+        return self.open_file(
+            cast("int", message.context_id),
+            _uid(command.get("AffectedSOPClassUID")),
+            _uid(command.get("AffectedSOPInstanceUID")),
+        )
+
+    def open_file(self, context_id: int, sop_class_uid: str, sop_instance_uid: str) -> SpoolFile:
+        """Open a file for a data set that comes over a presentation context.
+
+        Raises:
+            KeyError: If that context was not accepted.
+            OSError: If no file can be opened.
+        """
+        syntax = self.assoc._accepted_cx[context_id].transfer_syntax[0]  # noqa: SLF001 - it has no public list by id
         full = None if self._has_room() else OutOfResourcesError("the disk is nearly full")
         file = SpoolFile(self._spool, self._maximum_bytes, full)
-        command = message.command_set
-        syntax = self.assoc._accepted_cx[cast("int", message.context_id)].transfer_syntax[0]  # noqa: SLF001 - it has no public list by id
-        meta = create_file_meta(
-            sop_class_uid=_uid(command.get("AffectedSOPClassUID")),
-            sop_instance_uid=_uid(command.get("AffectedSOPInstanceUID")),
-            transfer_syntax=syntax,
-        )
-        header = BytesIO()
-        write_file_meta_info(cast("Any", header), meta)  # it only writes
-        file.write(bytes(128) + b"DICM" + header.getvalue())
+        file.write(beginning(sop_class_uid, sop_instance_uid, syntax))
         return file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -44,10 +45,27 @@ def of_error(error: IntakeError) -> int:
     return CANNOT_UNDERSTAND
 
 
-def failure(status: int, comment: str) -> Dataset:
-    """Make the C-STORE answer of a failure: Status and Error Comment (PS3.7 section C.4)."""
-    answer = Dataset()
-    answer.Status = status
-    plain = comment.encode("ascii", "replace").decode().replace("\\", "/")
-    answer.ErrorComment = plain[:_ERROR_COMMENT_CHARACTERS]
-    return answer
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a C-STORE is answered with: Status, and Error Comment of a failure (PS3.7 section C.4).
+
+    Attributes:
+        comment: ASCII, up to 64 characters.
+    """
+
+    status: int
+    comment: str = ""
+
+    @classmethod
+    def failure(cls, status: int, comment: str) -> Answer:
+        """Make the answer of a failure; what the comment cannot hold is replaced or cut."""
+        plain = comment.encode("ascii", "replace").decode().replace("\\", "/")
+        return cls(status, plain[:_ERROR_COMMENT_CHARACTERS])
+
+    def to_dataset(self) -> Dataset:
+        """Return it as pynetdicom's handlers do."""
+        answer = Dataset()
+        answer.Status = self.status
+        if self.comment:
+            answer.ErrorComment = self.comment
+        return answer

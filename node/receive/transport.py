@@ -1,8 +1,6 @@
-"""A hardened DICOM upper layer under pynetdicom: bounded PDUs, deadlines, TLS off the accept loop.
+"""A hardened DICOM upper layer under pynetdicom: who may connect, TLS off the accept loop.
 
-pynetdicom 3.0 reads a PDU of whatever length its header claims, 4 KiB at a time and without an
-end to its patience. Here the length is capped before a byte of it is read, the whole PDU has a
-deadline however slowly its bytes drip, and the socket is read in large pieces.
+See `guarded_socket` for the bytes, `reactor` for the threads of an association.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socketserver import BaseServer
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -29,83 +27,20 @@ from pynetdicom.transport import (
 )
 
 from node.config import LimitSettings
-from node.receive.admission import BLANK_TITLE, Rejection, limit_exceeded
+from node.receive.admission import Rejection, limit_exceeded
+from node.receive.guarded_socket import GuardedSocket
 from node.receive.limits import Turnstile
-from node.receive.reactor import AwaitedProvider, WokenProvider, serve_once_established
+from node.receive.reactor import WokenProvider, serve_once_established
 from node.receive.rejections import RejectionLog, TurnedAway
 from node.receive.spooling import IN_MEMORY_BYTES, SpoolingProvider
+from node.receive.store_provider import StoreProvider, TakeInstance
 from node.tls import ServerTls
 
 _LOG = logging.getLogger(__name__)
 
-MAXIMUM_PDU_BYTES: Final = 128 << 10
-_PDU_SLACK_BYTES = 4 << 10  # some senders do not count the PDV headers (PS3.8 section 9.3.5)
-_READ_BYTES = 256 << 10
-_PDU_HEADER_BYTES = 6
 _HANDSHAKE_DEADLINE_S = 10.0
 _SHOWN_OUT = 32  # connections at a time that are told why they were not let in
 _SHOWING_OUT_S = 1.0
-
-
-class GuardedSocket(AssociationSocket):
-    """The socket of one association; takes the place of the one that pynetdicom made."""
-
-    def __init__(self, made: AssociationSocket, pdu_deadline_s: float) -> None:
-        # The original has announced the connection to the state machine, which must hear of it
-        # only once, so its state moves here as it is.
-        self.__dict__.update(vars(made))
-        self._pdu_deadline_s = pdu_deadline_s
-        self._expects_request = True
-        self._unread = bytearray()
-
-    def unread(self, header: bytearray) -> None:
-        """Give back the header of a PDU, for the next one who reads a header."""
-        self._unread = header
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read exactly so many bytes, fewer only if the peer has closed the connection.
-
-        pynetdicom reads a PDU in two calls: its header of 6 bytes, then its body.
-
-        Raises:
-            OSError: If the body is longer than a PDU may be.
-            TimeoutError: If it has not come within the deadline.
-        """
-        if self._unread and nr_bytes == len(self._unread):
-            received, self._unread = self._unread, bytearray()
-            return received
-        if nr_bytes > MAXIMUM_PDU_BYTES + _PDU_SLACK_BYTES:
-            raise OSError(f"a PDU of {nr_bytes} bytes exceeds {MAXIMUM_PDU_BYTES}")
-        connection = cast("socket.socket", self.socket)
-        deadline = time.monotonic() + self._pdu_deadline_s
-        received = bytearray(nr_bytes)
-        view = memoryview(received)
-        count = 0
-        while count < nr_bytes:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"a PDU took longer than {self._pdu_deadline_s:g} s")
-            connection.settimeout(left)
-            piece = connection.recv_into(view[count:], min(nr_bytes - count, _READ_BYTES))
-            if not piece:
-                return received[:count]
-            count += piece
-        connection.settimeout(self._pdu_deadline_s)
-        if self._expects_request and nr_bytes > _PDU_HEADER_BYTES:
-            self._expects_request = False
-            name_blank_titles(received)
-        return received
-
-
-def name_blank_titles(request: bytearray) -> None:
-    """Give blank AE titles in the body of an A-ASSOCIATE-RQ a name, in place.
-
-    pynetdicom aborts over them before any policy is asked, and an abort tells an administrator
-    nothing; with a name `admission` can reject them for a reason or admit them.
-    """
-    for start in (4, 20):  # called and calling AE title, PS3.8 table 9-11
-        if not request[start : start + 16].strip(b" \0"):
-            request[start : start + 16] = BLANK_TITLE.encode().ljust(16)
 
 
 class GuardedRequestHandler(RequestHandler):
@@ -137,11 +72,12 @@ class GuardedRequestHandler(RequestHandler):
         settings = self.server.settings
         made = cast("AssociationSocket", association.dul.socket)
         association.dul.socket = GuardedSocket(made, settings.limits.pdu_s)
-        association.dimse = AwaitedProvider(
+        association.dimse = StoreProvider(
             association,
             settings.spool,
             settings.has_room,
             settings.limits.maximum_instance_bytes,
+            settings.take,
             settings.in_memory_bytes,
         )
         association.dul = WokenProvider(association)
@@ -166,6 +102,7 @@ class ServerSettings:
     Attributes:
         spool: The folder for data sets that arrive.
         has_room: Whether a data set may be written at all.
+        take: Takes over an instance that has arrived.
         on_end: Called once an association is over, however it ended.
         turnstile: Counts the connections.
         rejections: Where it is noted who was turned away.
@@ -176,6 +113,7 @@ class ServerSettings:
 
     spool: Path
     has_room: Callable[[], bool]
+    take: TakeInstance
     on_end: Callable[[Association], None]
     limits: LimitSettings
     turnstile: Turnstile

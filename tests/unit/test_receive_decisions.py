@@ -20,6 +20,7 @@ from node.receive.faults import (
     UnsupportedClassError,
     UnsupportedSyntaxError,
 )
+from node.receive.guarded_socket import name_blank_titles
 from node.receive.multipart import (
     MultipartError,
     MultipartParser,
@@ -29,7 +30,6 @@ from node.receive.multipart import (
     parse_content_type,
 )
 from node.receive.standing import Known, decide
-from node.receive.transport import name_blank_titles
 from tests.factories import an_image
 from tests.receive_fixtures import US, an_associate_request
 
