@@ -103,8 +103,12 @@ class InstanceHeader:
     references: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for a JSON column."""
-        return dataclasses.asdict(self)
+        """Return plain values for a JSON column; `dataclasses.asdict` would copy every text."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["segments"] = [dataclasses.asdict(segment) for segment in self.segments]
+        region = self.anatomic_region
+        values["anatomic_region"] = None if region is None else dataclasses.asdict(region)
+        return values
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> InstanceHeader:

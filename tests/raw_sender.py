@@ -36,7 +36,7 @@ class RawSender:
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._message = 0
         self._connection.sendall(_request(calling, syntax))
-        kind, body = self._pdu()
+        kind, body = self.receive()
         if kind != 2:
             raise AbortedError(f"no association: PDU {kind} {body[:4].hex()}")
 
@@ -60,22 +60,24 @@ class RawSender:
         self._message = self._message % 0xFFFF + 1
         context = 2 * list(CLASSES).index(kind) + 1
         wanted = _NO_DATA_SET if data_set is None else 0
-        self.send(_pdv(context, 0x03, _command(CLASSES[kind], uid, self._message, wanted)))
+        self.send(
+            a_pdu_with(context, 0x03, a_store_request(CLASSES[kind], uid, self._message, wanted))
+        )
         for at in range(0, len(data_set or b""), _FRAGMENT):
             piece = (data_set or b"")[at : at + _FRAGMENT]
             last = at + _FRAGMENT >= len(data_set or b"")
-            self.send(_pdv(context, 0x02 if last else 0x00, piece))
+            self.send(a_pdu_with(context, 0x02 if last else 0x00, piece))
         if data_set == b"":
-            self.send(_pdv(context, 0x02, b""))
-        kind_, body = self._pdu()
+            self.send(a_pdu_with(context, 0x02, b""))
+        kind_, body = self.receive()
         if kind_ != 4:
             raise AbortedError(f"PDU {kind_}")
-        return _status(body[6:])
+        return status_of(body[6:])
 
     def release(self) -> None:
         """Say goodbye and wait for the answer."""
         self.send(struct.pack(">BxLL", 5, 4, 0))
-        self._pdu()
+        self.receive()
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""
@@ -84,7 +86,8 @@ class RawSender:
         except OSError as error:
             raise AbortedError(str(error)) from error
 
-    def _pdu(self) -> tuple[int, bytes]:
+    def receive(self) -> tuple[int, bytes]:
+        """Wait for a PDU; return its type and its body."""
         try:
             kind, length = struct.unpack(">BxL", self._exactly(6))
             return kind, self._exactly(length)
@@ -114,7 +117,9 @@ def _request(calling: str, syntax: str) -> bytes:
     return struct.pack(">BxL", 1, len(body)) + body
 
 
-def _command(sop_class: str, uid: str, message: int, data_set: int) -> bytes:
+def a_store_request(sop_class: str, uid: str, message: int, data_set: int = 0) -> bytes:
+    """Return the command set of a C-STORE-RQ (PS3.7 section 9.3.1)."""
+
     def element(number: int, value: bytes) -> bytes:
         padded = value + b"\0" * (len(value) % 2)
         return struct.pack("<HHL", 0, number, len(padded)) + padded
@@ -125,12 +130,18 @@ def _command(sop_class: str, uid: str, message: int, data_set: int) -> bytes:
     return element(0x0000, struct.pack("<L", len(body))) + body
 
 
-def _pdv(context: int, control: int, data: bytes) -> bytes:
+def a_pdu_with(context: int, control: int, data: bytes) -> bytes:
+    """Return a P-DATA-TF with one fragment (PS3.8 section 9.3.5)."""
     pdv = struct.pack(">LBB", len(data) + 2, context, control) + data
     return struct.pack(">BxL", 4, len(pdv)) + pdv
 
 
-def _status(command: bytes) -> int:
+def status_of(command: bytes) -> int:
+    """Return the status of an answer.
+
+    Raises:
+        AbortedError: If it has none.
+    """
     at = 0
     while at + 8 <= len(command):
         group, element, length = struct.unpack_from("<HHL", command, at)
@@ -142,7 +153,7 @@ def _status(command: bytes) -> int:
 
 def a_request_without_an_id(uid: str, data_set: bytes) -> bytes:
     """Return the PDUs of a C-STORE request that nobody can answer: it lacks (0000,0110)."""
-    command = _command(CLASSES["US"], uid, 7, 0)
+    command = a_store_request(CLASSES["US"], uid, 7, 0)
     number = struct.pack("<HHLH", 0, 0x0110, 2, 7)
     assert number in command
-    return _pdv(1, 0x03, command.replace(number, b"")) + _pdv(1, 0x02, data_set)
+    return a_pdu_with(1, 0x03, command.replace(number, b"")) + a_pdu_with(1, 0x02, data_set)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from functools import cache
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 
 from node.case import Code
 from node.errors import IntakeError
@@ -122,8 +124,17 @@ def code(dataset: Dataset, keyword: str) -> Code | None:
 
 
 def _value(dataset: Dataset, key: str | BaseTag) -> object:
+    tag = key if isinstance(key, BaseTag) else _tag(key)
+    if tag not in dataset.keys():  # noqa: SIM118 - the data set's own `in` takes far longer
+        return None
     try:
-        found = dataset.get(key)
-        return getattr(found, "value", None) if isinstance(key, BaseTag) else found
+        return dataset[tag].value
     except _UNREADABLE:
         return None
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    number = tag_for_keyword(keyword)
+    assert number is not None, keyword  # noqa: S101 - the keywords are ours
+    return Tag(number)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -22,6 +21,8 @@ from node.errors import IntakeError
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 _CHUNK = 1 << 20
+_TRANSFER_SYNTAX = 0x00020010
+_UID_BYTES = 64
 _INFLATED_BYTES = 256 << 20
 _ITEM = 0xFFFEE000
 _SEQUENCE_DELIMITER = 0xFFFEE0DD
@@ -61,11 +62,7 @@ def open_data_set(path: Path) -> tuple[BinaryIO, Encoding]:
         file = failing.enter_context(path.open("rb"))
         if file.read(132)[128:] != b"DICM":
             raise IntakeError("this is no DICOM file: it lacks the prefix DICM")
-        try:
-            encoding = Encoding(str(read_file_meta_info(path).TransferSyntaxUID))
-        except (AttributeError, ValueError, TypeError, EOFError, struct.error) as error:
-            raise IntakeError("the File Meta Information is damaged") from error
-        _skip_file_meta(file)
+        encoding = Encoding(_transfer_syntax(file))
         data_set = _inflate(file) if encoding.deflated else file
         failing.pop_all()
     return data_set, encoding
@@ -92,13 +89,26 @@ def pixel_hash(file: BinaryIO, encoding: Encoding) -> str:
     return digest.hexdigest()
 
 
-def _skip_file_meta(file: BinaryIO) -> None:
-    """Go to the first element that is not of group 0002, which is always explicit little endian."""
-    meta = Encoding("1.2.840.10008.1.2.1")
+def _transfer_syntax(file: BinaryIO) -> str:
+    """Read the File Meta Information up to the first element of the data set.
+
+    It is group 0002, always in Explicit VR Little Endian (PS3.10 section 7.1).
+
+    Raises:
+        IntakeError: If it names no transfer syntax.
+    """
+    meta, found = Encoding("1.2.840.10008.1.2.1"), ""
     while len(head := file.read(2)) == 2 and head == b"\x02\x00":
         file.seek(-2, io.SEEK_CUR)
-        file.seek(_element(file, meta)[2], io.SEEK_CUR)
+        tag, _, length = _element(file, meta)
+        if tag == _TRANSFER_SYNTAX and length <= _UID_BYTES:
+            found = file.read(length).rstrip(b"\0 ").decode("ascii", "replace")
+        else:
+            file.seek(length, io.SEEK_CUR)
     file.seek(-len(head), io.SEEK_CUR)
+    if not found:
+        raise IntakeError("the File Meta Information is damaged")
+    return found
 
 
 def _inflate(file: BinaryIO) -> BinaryIO:

@@ -6,6 +6,7 @@ never outlives the receiver.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -27,6 +28,8 @@ def main() -> None:
     # Only our own lines may leave on the pipe, whatever a library prints.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     sys.stdout = sys.stderr
+    gc.collect()
+    gc.freeze()  # all that is loaded by now is no garbage
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         print(_answer(Path(json.loads(line))), file=answers, flush=True)

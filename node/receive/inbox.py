@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -49,9 +52,11 @@ class Inbox:
         self.contexts = Contexts.load(accept_deflated=settings.accept_deflated)
         self._parser = parser
         settler = Settler(engine, blobs, trail, enqueue)
-        self._keeping: Group[Arrived, Stored] = Group(settler.keep)
-        self._writing: Group[Stored, Accepted] = Group(settler.write)
+        self._keeping: Group[Arrived, Stored] = Group(settler.keep, self._has_others)
+        self._writing: Group[Stored, Accepted] = Group(settler.write, self._has_others)
         self._refusals = RefusalLog(engine, trail)
+        self._underway = 0
+        self._counting = threading.Lock()
 
     def accept(
         self,
@@ -73,8 +78,23 @@ class Inbox:
         Raises:
             DeclinedError: If it is not accepted; nothing of it remains but a ledger row.
         """
-        announced = announced or Announced()
-        source = source[:_SOURCE_CHARACTERS]
+        with self._underway_too():
+            return self._accept(
+                spooled,
+                source[:_SOURCE_CHARACTERS],
+                association_id,
+                announced or Announced(),
+                sha256,
+            )
+
+    def _accept(
+        self,
+        spooled: Path,
+        source: str,
+        association_id: str | None,
+        announced: Announced,
+        sha256: str | None,
+    ) -> Accepted:
         header: InstanceHeader | None = None
         try:
             passing("spooled")
@@ -93,6 +113,19 @@ class Inbox:
             raise declined from error
         finally:
             spooled.unlink(missing_ok=True)
+
+    @contextmanager
+    def _underway_too(self) -> Iterator[None]:
+        with self._counting:
+            self._underway += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._underway -= 1
+
+    def _has_others(self) -> bool:
+        return self._underway > 1
 
     def decline(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
@@ -45,5 +46,6 @@ def _walk(dataset: Dataset, depth: int) -> Iterator[str]:
                 yield from _walk(item, depth + 1)
 
 
+@lru_cache(maxsize=4096)
 def _is_sequence(tag: BaseTag) -> bool:
     return dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"

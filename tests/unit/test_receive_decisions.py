@@ -145,7 +145,7 @@ def test_every_fault_has_its_status(error: IntakeError, status: int) -> None:
 
 
 def test_an_error_comment_fits_its_value_representation() -> None:
-    comment = statuses.failure(0xC000, "ü\\" * 100).ErrorComment
+    comment = statuses.Answer.failure(0xC000, "ü\\" * 100).comment
     assert len(comment) == 64
     assert comment.isascii()
     assert "\\" not in comment

@@ -80,6 +80,25 @@ def test_what_gathers_while_one_is_at_work_is_done_together() -> None:
     assert sorted(work.calls[1]) == ["b", "c", "d"]
 
 
+def test_who_serves_waits_a_moment_for_those_who_are_about_to_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.receive.group.GATHERING_S", 0.5)
+    calls: list[list[str]] = []
+
+    def work(items: Sequence[str]) -> Sequence[str | Exception]:
+        calls.append(list(items))
+        return list(items)
+
+    group: Group[str, str] = Group(work, expects_more=lambda: True)
+    threads = [threading.Thread(target=group.do, args=(key, key)) for key in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert [sorted(call) for call in calls] == [["a", "b", "c"]]
+
+
 def test_two_of_one_key_are_never_done_together() -> None:
     work = SlowWork()
     outcomes = all_at_once(Group(work), ["a", "b", "b"], work)
