@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import smtplib
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,10 +24,11 @@ from node.audit.tables import Follower, Notice
 from node.audit.verify import verify
 from node.config import NotifySettings
 from node.database import lock, read_only, utc_now
+from node.errors import DeliveryError
+from node.service.background import Routine
 from node.service.compose import Foundation
 
 PASS_S = 10.0
-LONGEST_PAUSE_S = 300.0
 SILENCE = timedelta(hours=1)
 """The same topic is told once in that time."""
 PROOF = timedelta(days=1)
@@ -216,23 +216,9 @@ def start_notifier(foundation: Foundation) -> Callable[[], None]:
     if not (settings.webhook or settings.email_to):
         return lambda: None
     notifier = Notifier(foundation.database, foundation.sealer, settings)
-    stop = threading.Event()
 
-    def run() -> None:
-        pause = 0.0
-        while not stop.wait(pause):
-            try:
-                sent = notifier.advance()
-            except Exception:  # noqa: BLE001 - the thread's boundary: the next pass tries again
-                sent = False
-                _log.exception("people could not be told")
-            pause = PASS_S if sent else min(2 * max(pause, PASS_S), LONGEST_PAUSE_S)
+    def once() -> None:
+        if not notifier.advance():
+            raise DeliveryError("a channel does not take its notices")
 
-    thread = threading.Thread(target=run, name="notifier", daemon=True)
-    thread.start()
-
-    def finish() -> None:
-        stop.set()
-        thread.join(timeout=30)
-
-    return finish
+    return Routine("notifier", once, PASS_S, (DeliveryError,)).start()

@@ -8,11 +8,9 @@ message arrives at least once.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,17 +24,16 @@ from node.audit.verify import signed_head
 from node.config import SyslogSettings
 from node.database import read_only, utc_now
 from node.errors import ConfigurationError
+from node.service.background import Routine
 from node.service.compose import Foundation
 from node.tls import client_context
 
 BATCH = 500
 PASS_S = 5.0
-LONGEST_PAUSE_S = 300.0
 HEAD_S = 3600.0
 _TIMEOUT_S = 20.0
 _NOTICE, _WARNING = 5, 4  # RFC 5424 severities
 _NAME = "syslog"
-_log = logging.getLogger(__name__)
 
 
 def tls_context(settings: SyslogSettings) -> ssl.SSLContext:
@@ -151,29 +148,4 @@ def start_syslog(foundation: Foundation) -> Callable[[], None]:
     if not settings.syslog.host:
         return lambda: None
     sender = Syslog(foundation.database, foundation.sealer, settings.syslog, settings.node.ae_title)
-    stop = threading.Event()
-
-    def run() -> None:
-        pause = PASS_S
-        while True:
-            last = stop.wait(pause)
-            try:
-                sender.advance()
-                pause = PASS_S
-            except OSError as error:
-                pause = min(2 * pause, LONGEST_PAUSE_S)
-                _log.warning("the syslog collector does not take the audit: %s", error)
-            except Exception:  # noqa: BLE001 - the thread's boundary: the next pass tries again
-                pause = min(2 * pause, LONGEST_PAUSE_S)
-                _log.exception("the audit could not be sent")
-            if last:
-                return
-
-    thread = threading.Thread(target=run, name="syslog", daemon=True)
-    thread.start()
-
-    def finish() -> None:
-        stop.set()
-        thread.join(timeout=30)
-
-    return finish
+    return Routine("syslog", sender.advance, PASS_S, (OSError,), is_last_made=True).start()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +14,7 @@ from node.audit.pseudonym import Pseudonyms
 from node.config import TelemetrySettings
 from node.database import read_only
 from node.errors import ConfigurationError, DeliveryError
+from node.service.background import Routine
 from node.service.compose import Foundation
 from node.service.traces import OUTCOMES, Span, trace_of
 
@@ -26,11 +25,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 500
 _PASS_S: Final = 5.0
-_LONGEST_PAUSE_S: Final = 300.0
 _TIMEOUT_S: Final = 10.0
-_STOP_S: Final = 15.0
 _NAME: Final = "traces"
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -144,30 +140,10 @@ def start_tracing(foundation: Foundation) -> Callable[[], None]:
         settings.telemetry,
         settings.node.ae_title,
     )
-    stop = threading.Event()
-
-    def run() -> None:
-        pause = _PASS_S
-        while True:
-            last = stop.wait(pause)
-            try:
-                tracer.advance()
-                pause = _PASS_S
-            except DeliveryError as error:
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
-                _log.warning("%s", error)
-            except Exception:  # noqa: BLE001 - the thread's boundary: the next pass tries again
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
-                _log.exception("traces could not be made")
-            if last:
-                tracer.close()
-                return
-
-    thread = threading.Thread(target=run, name="traces", daemon=True)
-    thread.start()
+    stop = Routine("traces", tracer.advance, _PASS_S, (DeliveryError,), is_last_made=True).start()
 
     def finish() -> None:
-        stop.set()
-        thread.join(_STOP_S)
+        stop()
+        tracer.close()
 
     return finish
