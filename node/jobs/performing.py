@@ -59,6 +59,7 @@ def claim(
     server: str,
     transaction_uid: str,
     inputs: Mapping[str, Sequence[str]],
+    priority: str = "",
 ) -> bool:
     """Note that a workitem is to be claimed, before the server is asked; False if it is known."""
     now = utc_now()
@@ -75,6 +76,7 @@ def claim(
                 state="claimed",
                 reason="",
                 inputs={study: list(uids) for study, uids in inputs.items()},
+                priority=priority[:16],
                 claimed_at=now,
                 updated_at=now,
             )

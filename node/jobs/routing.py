@@ -14,6 +14,7 @@ from node.case import Case, InstanceHeader
 from node.jobs import states
 from node.jobs.edge import Routing, RoutingFacts
 from node.jobs.stages import Wish
+from node.jobs.urgency import of_workitems
 
 _AGE_UNITS: Final = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}  # PS3.5 6.2, AS
 _DIAMETER: Final = "maximum_diameter"
@@ -24,6 +25,7 @@ def header_facts(
     cases: Sequence[Case],
     headers: Mapping[str, InstanceHeader],
     sources: Iterable[str],
+    workitems: Iterable[str] = (),
 ) -> RoutingFacts:
     """Return what is known before an assessment.
 
@@ -32,6 +34,7 @@ def header_facts(
         cases: Its lesions.
         headers: Of the images that they lie on, by SOP Instance UID.
         sources: Who sent SEG and images, `AE@address` as the intake writes it.
+        workitems: The priorities of the study's workitems.
     """
     uids = set().union(*(case.instances() for case in cases)) - {seg.sop_instance_uid}
     images = [headers[uid] for uid in sorted(uids) if uid in headers and not headers[uid].segments]
@@ -52,7 +55,7 @@ def header_facts(
         "model": (one.manufacturer_model_name for one in images),
         "segment_label": (case.label for case in cases),
         "reader": (seg.content_creator_name,),
-        "requested_priority": (one.requested_priority for one in everything),
+        "requested_priority": (*(one.requested_priority for one in everything), *workitems),
         "patient_sex": (one.patient_sex for one in everything),
         "age_years": ages,
         "lesions": (float(len(cases)),),
@@ -85,7 +88,9 @@ def stored_facts(connection: Connection, seg_uid: str, cases: Sequence[Case]) ->
         .order_by(Instance.id)
     ).all()
     headers = {row.sop_instance_uid: InstanceHeader.from_json(row.header) for row in rows}
-    return header_facts(headers[seg_uid], cases, headers, [row.source for row in rows])
+    seg = headers[seg_uid]
+    workitems = of_workitems(connection, seg.study_instance_uid)
+    return header_facts(seg, cases, headers, [row.source for row in rows], workitems)
 
 
 def note(

@@ -62,7 +62,9 @@ class Performer:
                 uid, transaction = str(workitem.SOPInstanceUID), f"2.25.{uuid4().int}"
                 whole = self.client.get(uid) or workitem
                 inputs = inputs_of(whole).to_json()
-                if claim(self.database, self.trail, uid, wishes.performs, transaction, inputs):
+                priority = str(whole.get("ScheduledProcedureStepPriority") or "")
+                parts = (uid, wishes.performs, transaction, inputs, priority)
+                if claim(self.database, self.trail, *parts):
                     self._take(uid, transaction)
 
     def _take(self, uid: str, transaction_uid: str) -> None:

@@ -19,10 +19,13 @@ from sqlalchemy import Engine, insert, select, update
 from node.audit.schema import upgrade
 from node.audit.tables import Job, LedgerSystem, PerformedWorkitem, Report, Workitem
 from node.audit.trail import Trail
+from node.case import Case, FrameReference
 from node.config import Settings
 from node.database import open_engine, utc_now
 from node.errors import DeliveryError
 from node.jobs.edge import FetchAnswer, FetchQuestion
+from node.jobs.priority import of_request
+from node.jobs.routing import stored_facts
 from node.receive.associations import AssociationLog
 from node.receive.parser import HeaderParser
 from node.receive.services import Asked
@@ -103,7 +106,9 @@ class Workplace:
                     )
                 )
 
-    def schedule(self, label: str = "CRDL", *, study: str = STUDY) -> None:
+    def schedule(
+        self, label: str = "CRDL", *, study: str = STUDY, priority: str = "MEDIUM"
+    ) -> None:
         item = Dataset()
         item.StudyInstanceUID, item.SeriesInstanceUID = study, f"{STUDY}.100"
         item.ReferencedSOPSequence = []
@@ -113,7 +118,11 @@ class Workplace:
             reference.ReferencedSOPInstanceUID = uid
             item.ReferencedSOPSequence.append(reference)
         inputs = [item] if study else []
-        given = a_workitem(WorklistLabel=label, InputInformationSequence=inputs)
+        given = a_workitem(
+            WorklistLabel=label,
+            InputInformationSequence=inputs,
+            ScheduledProcedureStepPriority=priority,
+        )
         assert self.worklist.create(UID, given, "PACS").done
 
     def there(self) -> Dataset:
@@ -187,6 +196,34 @@ def test_a_workitem_is_claimed_fetched_reported_and_completed(a_workplace: Workp
     performer.round()
     words = ["claimed", "progress", "progress", "completed"]
     assert a_workplace.events() == [f"workitem-{one}" for one in words]
+
+
+def test_a_study_is_as_urgent_as_the_workitem_that_was_claimed(a_workplace: Workplace) -> None:
+    a_workplace.schedule(priority="HIGH")
+    a_workplace.performer().round()
+    a_workplace.arrives()
+    assert urgency(a_workplace.database) == "high"
+    with a_workplace.database.begin() as connection:
+        connection.execute(update(PerformedWorkitem).values(state="completed"))
+    assert urgency(a_workplace.database) == ""
+
+
+def test_a_study_is_as_urgent_as_the_workitem_on_our_own_list(a_workplace: Workplace) -> None:
+    a_workplace.schedule(priority="LOW")
+    node = Workplace(a_workplace.worklist, a_workplace.worklist.database, a_workplace.client)
+    node.arrives()
+    assert urgency(node.database) == "low"
+    with node.database.begin() as connection:
+        connection.execute(update(Workitem).values(state="CANCELED"))
+    assert urgency(node.database) == ""
+
+
+def urgency(database: Engine) -> str:
+    """What pairing would ask for the one lesion here."""
+    case = Case(f"{SEG}#1", SEG, 1, "Lesion", "", "", (FrameReference(IMAGE),))
+    with database.connect() as connection:
+        facts = stored_facts(connection, SEG, [case])
+    return of_request(facts.values["requested_priority"])
 
 
 def test_what_cannot_be_assessed_is_cancelled_with_the_reason(a_workplace: Workplace) -> None:

@@ -44,7 +44,8 @@ class PerformedWorkitem(Base):
     """A workitem of somebody else's worklist that this node has claimed.
 
     `state`: claimed, completed, canceled, lost (the server took it away). `inputs` holds the study
-    and the instances that it names, `cancel_wish` who wants it cancelled and why.
+    and the instances that it names, `cancel_wish` who wants it cancelled and why, `priority` is
+    Scheduled Procedure Step Priority (0074,1200).
     """
 
     __tablename__ = "performed_workitem"
@@ -55,6 +56,7 @@ class PerformedWorkitem(Base):
     state: Mapped[str] = mapped_column(String(16), index=True)
     reason: Mapped[str] = mapped_column(Text, default="")
     cancel_wish: Mapped[str] = mapped_column(Text, default="", server_default="")
+    priority: Mapped[str] = mapped_column(String(16), default="", server_default="")
     inputs: Mapped[dict[str, Any]]
     claimed_at: Mapped[datetime]
     updated_at: Mapped[datetime]
