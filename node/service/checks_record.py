@@ -63,6 +63,7 @@ def check_database(settings: Settings) -> Iterator[Check]:
         else:
             yield Check("database", "ok", f"{kind}, schema {found}")
             yield from _load(database)
+            yield from _versions(database)
     finally:
         database.dispose()
 
@@ -87,6 +88,24 @@ def _load(database: Engine) -> Iterator[Check]:
         f"at most {busiest} studies in an hour of the last 7 days; SQLite serves one machine, "
         f"above {LONG_QUEUE} an hour use PostgreSQL",
     )
+
+
+def _versions(database: Engine) -> Iterator[Check]:
+    """Warn of tasks that only processes of another version would run."""
+    from node.jobs.dbos_engine import APPLICATION_VERSION, unfinished_by_version  # noqa: PLC0415
+
+    tasks = unfinished_by_version(database)
+    others = {version: n for version, n in tasks.items() if version != APPLICATION_VERSION}
+    if others:
+        told = ", ".join(f"{count} of version {version}" for version, count in others.items())
+        yield Check(
+            "queues",
+            "warning",
+            f"tasks of another version wait: {told}; this one ({APPLICATION_VERSION}) leaves them: "
+            "run a worker of that version until they are done",
+        )
+    else:
+        yield Check("queues", "ok", f"{sum(tasks.values())} tasks wait or run")
 
 
 def check_clock(settings: Settings) -> Iterator[Check]:

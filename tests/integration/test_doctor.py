@@ -9,12 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, inspect, text
 
 from node.audit import schema
 from node.audit.tables import Job, LedgerSystem
 from node.config import Settings, load_settings
 from node.database import open_engine, utc_now
+from node.jobs.dbos_engine import APPLICATION_VERSION, DbosEnqueuer, migrate
+from node.jobs.engine import Task
 from node.service import checks_record
 from node.service.check import Check
 from node.service.checks_machine import check_device, check_permissions
@@ -80,6 +82,20 @@ def test_a_load_that_is_too_much_for_sqlite_is_named(
             ],
         )
     assert "at most 4 studies" in said(check_database, a_node, "warning")  # not last week's
+
+
+def test_tasks_that_no_process_of_this_version_runs_are_named(a_node: Settings) -> None:
+    database = Office(a_node).open()
+    assert "0 tasks wait" in said(check_database, a_node, "ok")
+    assert not inspect(database).has_table("workflow_status")  # and were not made by asking
+    migrate(database)
+    enqueuer = DbosEnqueuer(database)
+    for version in ("0", APPLICATION_VERSION):
+        enqueuer.version = version
+        with database.begin() as connection:
+            enqueuer.enqueue(connection, Task("delivery", f"task {version}", (1,)))
+    enqueuer.close()
+    assert "1 of version 0" in said(check_database, a_node, "warning")
 
 
 def test_a_clock_that_was_set_back_is_named(a_node: Settings) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, column, func, select, table
 
 from node.config import Settings
 from node.database import open_engine, utc_now
-from node.jobs.dbos_engine import DbosEngine, DbosEnqueuer
+from node.jobs.dbos_engine import DbosEngine, DbosEnqueuer, unfinished_by_version
 from node.jobs.engine import Lane, Task
 from node.service.executors import executor_name, holding, lanes
 from tests.jobs_fixtures import DATABASES, a_database
@@ -147,7 +147,7 @@ def test_two_versions_side_by_side_run_their_own_tasks_and_lose_none(
         enqueue(old, "first")
         enqueue(new, "early")  # the new receiver is up before any new worker is
         wait_until(lambda: "old first" in lines())
-        assert new.waiting_by_version().get("new") == 1
+        assert unfinished_by_version(a_shared_database).get("new") == 1
         with a_version(an_address, "new", diary):
             wait_until(lambda: "new early" in lines())
             enqueue(old, "last")
@@ -172,7 +172,7 @@ def test_finished_tasks_are_forgotten_and_waiting_ones_are_not(a_shared_database
         assert engine.forget_finished(utc_now() - timedelta(hours=1)) == 0
         assert engine.forget_finished(utc_now() + timedelta(hours=1)) >= 3
         assert engine.forget_finished(utc_now() + timedelta(hours=1)) == 0
-        assert engine.waiting_by_version()
+        assert unfinished_by_version(a_shared_database)
         schema = "dbos" if a_shared_database.dialect.name == "postgresql" else None
         with a_shared_database.connect() as connection:
             outputs = table("operation_outputs", column("workflow_uuid"), schema=schema)
