@@ -175,7 +175,7 @@ class Handlers:
             _LOG.exception("a C-STORE failed")
             return Answer.failure(statuses.PROCESSING_FAILURE, type(error).__name__)
         finally:
-            file.discard()
+            file.close()
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()

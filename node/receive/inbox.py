@@ -26,7 +26,7 @@ from node.receive.group import Group
 from node.receive.parser import HeaderParser
 from node.receive.refusals import RefusalLog
 from node.receive.room import Room
-from node.receive.settling import Accepted, Arrived, Enqueue, Settler, Stored
+from node.receive.settling import Accepted, Arrived, Enqueue, Settler
 
 _LOG = logging.getLogger(__name__)
 _SOURCE_CHARACTERS: Final = 80
@@ -52,8 +52,7 @@ class Inbox:
         self.contexts = Contexts.load(accept_deflated=settings.accept_deflated)
         self._parser = parser
         settler = Settler(engine, blobs, trail, enqueue)
-        self._keeping: Group[Arrived, Stored] = Group(settler.keep, self._has_others)
-        self._writing: Group[Stored, Accepted] = Group(settler.write, self._has_others)
+        self._settling: Group[Arrived, Accepted] = Group(settler.settle, self._has_others)
         self._refusals = RefusalLog(engine, trail)
         self._underway = 0
         self._counting = threading.Lock()
@@ -103,10 +102,10 @@ class Inbox:
             passing("parsed")
             announced.require(header)
             self.contexts.require(header.sop_class_uid, header.transfer_syntax_uid)
-            blob = self.blobs.harden(spooled, sha256)
-            arrived = Arrived(spooled, blob, header, source, association_id)
-            stored = self._keeping.do(header.sop_instance_uid, arrived)
-            return self._writing.do(header.sop_instance_uid, stored)
+            blob = self.blobs.keep(spooled, sha256)
+            passing("kept")
+            arrived = Arrived(blob, header, source, association_id)
+            return self._settling.do(header.sop_instance_uid, arrived)
         except (IntakeError, BlobError, SQLAlchemyError) as error:
             declined = _declined(_reason(error), header, announced)
             self._refusals.record(declined, header, announced, source, association_id)

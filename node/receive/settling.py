@@ -1,16 +1,14 @@
-"""What becomes of instances whose bytes are on the disk: standing, name in the store, rows.
+"""What becomes of instances whose bytes are on the disk: their standing and their rows.
 
-Several that come at the same time are settled together, in two stages: while the rows of some are
-committed, the files of the next are moved. The order is that of a single one: bytes fsynced,
-renamed, folders fsynced, rows committed, and only then the sender is told.
+Several that come at the same time share one transaction. The order is that of a single one: bytes
+fsynced, renamed, folder fsynced, rows committed, and only then the sender is told.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from sqlalchemy import BindParameter, Connection, Engine, Table, bindparam, insert, select, update
@@ -21,7 +19,7 @@ from node.audit.trail import Entry, Trail
 from node.blobs import Blob, BlobStore
 from node.boundaries import passing
 from node.case import InstanceHeader
-from node.database import lock_all, read_only, utc_now
+from node.database import lock_all, utc_now
 from node.receive.standing import Known, Standing, Verdict, decide
 from sr_templates.equipment import is_ours
 
@@ -40,36 +38,23 @@ _KNOWN: Final = (
 )
 _INSERT: Final = insert(_INSTANCES).returning(_INSTANCES.c.id, _INSTANCES.c.sop_instance_uid)
 
+# Ultrasound images, still and multi-frame, and their retired forms: the node makes none.
+_NEVER_OURS: Final = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("6.1", "3.1", "6", "3")
+)
+
 Enqueue = Callable[[Connection, Sequence[int]], None]
 """Puts instances, by their rows, before the pairing in the caller's transaction."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrived:
-    """An instance whose header is accepted.
+    """An instance whose header is accepted and whose bytes are in the store."""
 
-    Attributes:
-        spooled: Its file, fsynced.
-        blob: Its hash and size.
-    """
-
-    spooled: Path
     blob: Blob
     header: InstanceHeader
     source: str
     association_id: str | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stored:
-    """An instance on its way between the two stages.
-
-    Attributes:
-        kept: Its file is in the store under its hash; a duplicate's need not be.
-    """
-
-    of: Arrived
-    kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,83 +81,56 @@ class Settler:
     trail: Trail
     enqueue: Enqueue
 
-    def keep(self, arrived: Sequence[Arrived]) -> Sequence[Stored | Exception]:
-        """Move the files of instances into the store, unless they will be duplicates.
-
-        Raises:
-            BlobError: If the bytes of one cannot be kept.
-        """
-        try:
-            with read_only(self.database) as connection:
-                known = self._known(connection, [one.header.sop_instance_uid for one in arrived])
-        except OperationalError as error:
-            # The database is busy or gone: that is true for all, and for each alone.
-            return [error] * len(arrived)
-        # A duplicate is one whoever made it: whether it is our own report may be asked later.
-        wanted = {
-            one: decide(one.header, None, known[one.header.sop_instance_uid], own=False).standing
-            != "duplicate"
-            for one in arrived
-        }
-        self._keep([one for one in arrived if wanted[one]])
-        return [Stored(one, kept=wanted[one]) for one in arrived]
-
-    def write(self, stored: Sequence[Stored]) -> Sequence[Accepted | Exception]:
+    def settle(self, arrived: Sequence[Arrived]) -> Sequence[Accepted | Exception]:
         """Write the rows of instances of different SOP Instance UIDs, and commit.
 
+        The bytes of one that turns out to be a duplicate stay without a row, until the sweep of
+        orphans, unless they are the very bytes that are there already.
+
         Raises:
-            BlobError: If the bytes of one cannot be kept.
             SQLAlchemyError: If the rows of one cannot be written.
         """
         try:
-            while True:
-                accepted, lacking = self._write(stored)
-                if not lacking:
-                    return accepted
-                # A version has come or gone since the look without a lock: it needs its bytes.
-                self._keep([one.of for one in lacking])
-                stored = [replace(one, kept=one.kept or one in lacking) for one in stored]
+            return self._settle(arrived)
         except OperationalError as error:
-            return [error] * len(stored)
+            # The database is busy or gone: that is true for all, and for each alone.
+            return [error] * len(arrived)
 
-    def _keep(self, arrived: Sequence[Arrived]) -> None:
-        if arrived:
-            self.blobs.keep_all([(one.spooled, one.blob.sha256) for one in arrived])
-            passing("kept")
-
-    def _write(self, stored: Sequence[Stored]) -> tuple[list[Accepted], list[Stored]]:
-        """Write the rows in one transaction, or none of them if some lack their bytes."""
+    def _settle(self, arrived: Sequence[Arrived]) -> list[Accepted]:
         with self.database.begin() as connection:
-            lock_all(connection, [one.of.header.sop_instance_uid for one in stored])
-            verdicts = self._decide(connection, stored)
-            new = [one for one in stored if verdicts[one].row is None]
-            lacking = [one for one in new if not one.kept]
-            if lacking:
-                return [], lacking
-            rows = {one: row for one in stored if (row := verdicts[one].row) is not None}
+            lock_all(connection, [one.header.sop_instance_uid for one in arrived])
+            verdicts = self._decide(connection, arrived)
+            rows = {one: row for one in arrived if (row := verdicts[one].row) is not None}
+            new = [one for one in arrived if one not in rows]
             rows |= self._insert(connection, new, verdicts)
-            entries = [_entry(one, verdicts[one], rows[one]) for one in stored]
+            entries = [_entry(one, verdicts[one], rows[one]) for one in arrived]
             self.trail.record_all(connection, "instance", entries)
-            current = [rows[one] for one in stored if verdicts[one].standing == "current"]
+            current = [rows[one] for one in arrived if verdicts[one].standing == "current"]
             if current:
                 self.enqueue(connection, current)
             passing("rows-written")
         passing("committed")
-        return [_accepted(one.of.header, rows[one], verdicts[one]) for one in stored], []
+        return [_accepted(one.header, rows[one], verdicts[one]) for one in arrived]
 
-    def _decide(self, connection: Connection, stored: Sequence[Stored]) -> dict[Stored, Verdict]:
-        uids = [one.of.header.sop_instance_uid for one in stored]
-        reported = set(connection.scalars(_REPORTED, {"uids": uids}))
-        known = self._known(connection, uids)
+    def _decide(self, connection: Connection, arrived: Sequence[Arrived]) -> dict[Arrived, Verdict]:
+        known = self._known(connection, [one.header.sop_instance_uid for one in arrived])
+        reported = self._reported(connection, arrived)
         verdicts = {}
-        for one in stored:
-            header = one.of.header
+        for one in arrived:
+            header = one.header
             own = header.sop_instance_uid in reported or is_ours(
                 header.manufacturer, header.manufacturer_model_name
             )
-            sha256 = one.of.blob.sha256 if one.kept else None
-            verdicts[one] = decide(header, sha256, known[header.sop_instance_uid], own=own)
+            verdicts[one] = decide(header, one.blob.sha256, known[header.sop_instance_uid], own=own)
         return verdicts
+
+    def _reported(self, connection: Connection, arrived: Sequence[Arrived]) -> frozenset[str]:
+        """Return the UIDs among them under which the node has made an object."""
+        headers = [one.header for one in arrived if one.header.sop_class_uid not in _NEVER_OURS]
+        if not headers:
+            return frozenset()
+        uids = [header.sop_instance_uid for header in headers]
+        return frozenset(connection.scalars(_REPORTED, {"uids": uids}))
 
     def _known(self, connection: Connection, uids: Sequence[str]) -> dict[str, list[Known]]:
         found: dict[str, list[Known]] = defaultdict(list)
@@ -185,8 +143,8 @@ class Settler:
         return found
 
     def _insert(
-        self, connection: Connection, new: Sequence[Stored], verdicts: dict[Stored, Verdict]
-    ) -> dict[Stored, int]:
+        self, connection: Connection, new: Sequence[Arrived], verdicts: dict[Arrived, Verdict]
+    ) -> dict[Arrived, int]:
         superseded = [row for one in new for row in verdicts[one].supersedes]
         if superseded:
             connection.execute(
@@ -194,13 +152,13 @@ class Settler:
             )
         if not new:
             return {}
-        inserted = connection.execute(_INSERT, [_row(one.of, verdicts[one]) for one in new])
+        inserted = connection.execute(_INSERT, [_row(one, verdicts[one]) for one in new])
         ids = {uid: row for row, uid in inserted}
-        return {one: ids[one.of.header.sop_instance_uid] for one in new}
+        return {one: ids[one.header.sop_instance_uid] for one in new}
 
 
-def _entry(one: Stored, verdict: Verdict, row: int) -> Entry:
-    header = one.of.header
+def _entry(one: Arrived, verdict: Verdict, row: int) -> Entry:
+    header = one.header
     return Entry(
         verdict.event,
         header.sop_instance_uid,
@@ -209,10 +167,10 @@ def _entry(one: Stored, verdict: Verdict, row: int) -> Entry:
             "version": verdict.version,
             "sop_class": header.sop_class_uid,
             "transfer_syntax": header.transfer_syntax_uid,
-            "sha256": one.of.blob.sha256 if one.kept else "",
+            "sha256": one.blob.sha256 if verdict.row is None else "",
             "pixels_sha256": header.pixels_sha256,
-            "source": one.of.source,
-            "association": one.of.association_id or "",
+            "source": one.source,
+            "association": one.association_id or "",
         },
         header.study_instance_uid,
         header.patient_id,

@@ -147,7 +147,7 @@ def test_a_failing_enqueue_takes_the_row_back_and_the_sender_is_told(
         raise OperationalError("INSERT", {}, Exception("disk I/O error"))
 
     settler = Settler(a_desk.engine, a_desk.blobs, Trail("receive"), fail)
-    monkeypatch.setattr(a_desk.inbox._writing, "_work", settler.write)
+    monkeypatch.setattr(a_desk.inbox._settling, "_work", settler.settle)
     with pytest.raises(DeclinedError) as declined:
         a_desk.accept(an_ultrasound())
     assert declined.value.status == 0xA700

@@ -43,7 +43,7 @@ from node.jobs.dbos_engine import DbosEnqueuer
 from node.jobs.delivering import Deliverer
 from node.jobs.pairing import Pairer
 from node.jobs.stages import Assessment, AssessmentRequest, Parcel, Receipt, ReportObject
-from node.receive.settling import Accepted, Arrived, Settler, Stored
+from node.receive.settling import Accepted, Arrived, Settler
 from node.service.compose import compose
 
 STEPS: Final = ("intake", "pairing", "assessment", "delivery")
@@ -120,8 +120,7 @@ class _Probe:
             arrived = [_arrived(header, blobs) for header in headers]
             marks = [time.perf_counter()]
             settler = Settler(self.database, blobs, trail, enqueue)
-            stored = [one for one in settler.keep(arrived) if isinstance(one, Stored)]
-            accepted = settler.write(stored)
+            accepted = settler.settle(arrived)
             marks.append(time.perf_counter())
             numbers = [one.instance_id for one in accepted if isinstance(one, Accepted)]
             Pairer(*rooms)(*numbers)
@@ -193,7 +192,7 @@ def _headers() -> tuple[InstanceHeader, InstanceHeader]:
 def _arrived(header: InstanceHeader, blobs: BlobStore) -> Arrived:
     spooled = blobs.spool / uuid4().hex
     spooled.write_bytes(header.sop_instance_uid.encode())
-    return Arrived(spooled, blobs.harden(spooled), header, "BENCH@127.0.0.1", None)
+    return Arrived(blobs.keep(spooled), header, "BENCH@127.0.0.1", None)
 
 
 def _answer(request: AssessmentRequest) -> Assessment:
