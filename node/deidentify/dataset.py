@@ -47,7 +47,8 @@ def identifiers(dataset: Dataset) -> frozenset[str]:
     """Return what must not be found in a de-identified file: UIDs and identifying text.
 
     Text are the values of every attribute that the profile removes or empties, and the parts of
-    persons' names, in lower case; a part of fewer than three letters is none.
+    persons' names, in lower case; a part of fewer than three letters is none. What marks a
+    simulated image is none either: it is written into the file again.
     """
     found: set[str] = set()
     for element in dataset.iterall():
@@ -61,7 +62,11 @@ def identifiers(dataset: Dataset) -> frozenset[str]:
                 found |= {word.lower() for word in _WORD.findall(value)}
             elif element.VR in _NAMES and act != "keep" and len(value.strip()) > 3:
                 found.add(value.strip().lower())
-    return frozenset(found)
+    return frozenset(found - {_SIMULATED.lower()} if _is_simulated(dataset) else found)
+
+
+def _is_simulated(dataset: Dataset) -> bool:
+    return _SIMULATED in str(dataset.get("ImageComments") or "").upper()
 
 
 def deidentify(dataset: Dataset, method: Method) -> None:
@@ -74,7 +79,7 @@ def deidentify(dataset: Dataset, method: Method) -> None:
     patient = (
         str(dataset.get("PatientID") or "") + "\0" + str(dataset.get("IssuerOfPatientID") or "")
     )
-    simulated = _SIMULATED in str(dataset.get("ImageComments") or "").upper()
+    simulated = _is_simulated(dataset)
     names = identifiers(dataset)
     pseudonym = method.pseudonyms.name("patient", patient)
     _treat(dataset, method, patient)
@@ -167,11 +172,19 @@ def _blank_repeated(dataset: Dataset, names: frozenset[str]) -> None:
     """Blank text, of any attribute, that repeats what was removed elsewhere."""
     words = frozenset(name for name in names if not name.replace(".", "").isdigit())
     for element in list(dataset.iterall()):
-        if element.VR not in _TEXT or element.VR == "CS":
+        if element.VR not in _TEXT or is_a_word_of_the_standard(element):
             continue
         text = " ".join(_values(element)).lower()
         if text and any(found_in(text, word) for word in words):
             element.value = _DUMMY_TEXT
+
+
+def is_a_word_of_the_standard(element: DataElement) -> bool:
+    """Tell whether a value is one of the words that the standard defines for it.
+
+    Content Label (0070,0080) is a code string, too, but people and programs choose it.
+    """
+    return element.VR == "CS" and element.keyword != "ContentLabel"
 
 
 def found_in(text: str, word: str) -> bool:

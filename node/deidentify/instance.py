@@ -11,7 +11,14 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from models.errors import ModelsError
-from node.deidentify.dataset import Method, deidentify, elements, found_in, identifiers
+from node.deidentify.dataset import (
+    Method,
+    deidentify,
+    elements,
+    found_in,
+    identifiers,
+    is_a_word_of_the_standard,
+)
 from node.deidentify.pixels import blank_outside
 from node.errors import InputError
 
@@ -65,7 +72,7 @@ def _require_clean(data: bytes, forbidden: frozenset[str]) -> None:
     """
     written = dcmread(BytesIO(data))
     for element in elements(written):
-        if element.VR == "CS":  # the standard's words
+        if is_a_word_of_the_standard(element):
             continue
         text = str(element.value).lower()
         if any(found_in(text, one) for one in forbidden):

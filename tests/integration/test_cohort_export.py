@@ -74,6 +74,7 @@ def name_somebody(path: Path) -> None:
     block.add_new(1, "LO", family)
     if dataset.Modality == "SEG":
         dataset.ContentCreatorName = doctor
+        dataset.ContentLabel = family.upper()
         dataset.SegmentSequence[0].SegmentLabel = f"mass of {family}"
         dataset.SegmentSequence[0].SegmentDescription = number
     elif dataset.file_meta.TransferSyntaxUID.is_compressed:
