@@ -32,19 +32,39 @@ debian() {
     fi
 }
 
-# The OHIF viewer, as npm ships it. Without npm or network its test is skipped by name.
-ohif() {
-    version=3.13.2 # tests/ohif/server.py names the same
-    folder="$VENV/ohif-$version"
+# What npm ships for the tests, in a folder of its own. Without npm or network the tests of NAME are
+# skipped by name: from_npm NAME VERSION WAY PACKAGE..., the way being packed or installed.
+from_npm() {
+    name=$1 version=$2 way=$3
+    shift 3
+    folder="$VENV/$name-$version"
     [ ! -f "$folder/.ready" ] || return 0
-    command -v npm >/dev/null || { echo "without npm the OHIF test is skipped by name" >&2; return 0; }
     mkdir -p "$folder"
-    if (cd "$folder" && npm pack --silent "@ohif/app@$version" >/dev/null \
-        && tar -xzf "ohif-app-$version.tgz" --exclude '*.map' && rm "ohif-app-$version.tgz"); then
+    if command -v npm >/dev/null && "$way" "$folder" "$@"; then
         touch "$folder/.ready"
     else
-        echo "npm cannot fetch OHIF: its test is skipped by name" >&2
+        echo "npm cannot fetch $name: its tests are skipped by name" >&2
     fi
+}
+
+packed() (
+    cd "$1" && npm pack --silent "$2" >/dev/null && tar -xzf ./*.tgz --exclude '*.map' && rm ./*.tgz
+)
+
+installed() {
+    into=$1
+    shift
+    npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix "$into" "$@" \
+        >/dev/null
+}
+
+# Their versions are named again where they are used: tests/ohif/server.py, tests/oidc/peer.py and
+# tests/acceptance/test_console.py.
+npm_peers() {
+    from_npm ohif 3.13.2 packed @ohif/app@3.13.2
+    from_npm axe-core 4.14.1 packed axe-core@4.14.1
+    from_npm oidc-provider 9.13.3 installed \
+        oidc-provider@9.13.3 koa@3.3.0 jose@6.2.18 debug@4.4.3
 }
 
 # The S3-compatible server of the tests, in an environment of its own: botocore wants an older
@@ -58,44 +78,12 @@ s3() {
         || echo "moto cannot be installed: the tests with an object store are skipped by name" >&2
 }
 
-# The OpenID provider that logins are tested against. Without npm its test is skipped by name.
-oidc() {
-    version=9.13.3 # tests/oidc/peer.py names the same
-    folder="$VENV/oidc-provider-$version"
-    [ ! -f "$folder/.ready" ] || return 0
-    command -v npm >/dev/null || { echo "without npm the OpenID test is skipped by name" >&2; return 0; }
-    mkdir -p "$folder"
-    if npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix "$folder" \
-        "oidc-provider@$version" koa@3.3.0 jose@6.2.18 debug@4.4.3 >/dev/null; then
-        touch "$folder/.ready"
-    else
-        echo "npm cannot fetch oidc-provider: its test is skipped by name" >&2
-    fi
-}
-
-# axe-core looks for accessibility faults; without npm or network its tests are skipped by name.
-axe() {
-    version=4.14.1 # tests/acceptance/test_console.py names the same
-    folder="$VENV/axe-core-$version"
-    [ ! -f "$folder/.ready" ] || return 0
-    command -v npm >/dev/null || { echo "without npm the axe tests are skipped by name" >&2; return 0; }
-    mkdir -p "$folder"
-    if (cd "$folder" && npm pack --silent "axe-core@$version" >/dev/null \
-        && tar -xzf "axe-core-$version.tgz" && rm "axe-core-$version.tgz"); then
-        touch "$folder/.ready"
-    else
-        echo "npm cannot fetch axe-core: its tests are skipped by name" >&2
-    fi
-}
-
 case "${1:-runtime}" in
     runtime) runtime ;;
     test)
         if command -v dpkg >/dev/null; then debian; fi
         $PIP install --constraint deploy/constraints.txt --editable '.[dev]'
-        ohif
-        axe
-        oidc
+        npm_peers
         s3
         touch "$VENV/.ready-test"
         ;;
