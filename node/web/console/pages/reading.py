@@ -14,7 +14,8 @@ from node.web.auth.identity import Person, Role
 from node.web.auth.needs import needs
 from node.web.console.pages.studies import study_path
 from node.web.console.rendering import HOME, Pages, done
-from node.web.console.study import Lesion, Look, study_page
+from node.web.console.study import study_page
+from node.web.console.study_values import Lesion, Look
 from sr_templates.codes import code
 from sr_templates.features import features
 
