@@ -161,7 +161,7 @@ def lost(folder: Path, good: dict[str, str]) -> list[str]:
     missing = []
     for uid, data in good.items():
         sha256 = rows.get(uid, "")
-        blob = folder / "data" / "blobs" / sha256[:2] / sha256[2:4] / sha256
+        blob = folder / "data" / "blobs" / sha256[:2] / sha256
         # The File Meta Information before it is ours.
         if not sha256 or not _ends_with(blob.read_bytes(), data):
             missing.append(uid)
