@@ -143,13 +143,15 @@ def _element(file: BinaryIO, encoding: Encoding) -> tuple[int, bytes, int]:
 
 def _hash(file: BinaryIO, length: int, digest: hashlib._Hash, *, swap: bool) -> None:
     left = length
+    buffer = memoryview(bytearray(min(left, _CHUNK)))  # one for all: a new one costs more than it
     while left:
-        chunk = file.read(min(left, _CHUNK))
-        if not chunk:
+        count = file.readinto(buffer[: min(left, len(buffer))])  # type: ignore[attr-defined]
+        if not count:
             raise IntakeError(f"the pixel data ends {left} bytes too early")
-        left -= len(chunk)
+        left -= count
+        chunk = buffer[:count]
         if swap:
-            even = bytearray(len(chunk))
-            even[0::2], even[1::2] = chunk[1::2], chunk[0::2]
-            chunk = bytes(even)
+            even = bytearray(count)
+            even[0::2], even[1::2] = bytes(chunk[1::2]), bytes(chunk[0::2])
+            chunk = memoryview(even)
         digest.update(chunk)

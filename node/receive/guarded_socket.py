@@ -20,7 +20,8 @@ from node.receive.admission import BLANK_TITLE
 MAXIMUM_PDU_BYTES: Final = 128 << 10
 PDU_HEADER_BYTES: Final = 6
 _PDU_SLACK_BYTES = 4 << 10  # some senders do not count the PDV headers (PS3.8 section 9.3.5)
-_FILL_BYTES = 2 * (MAXIMUM_PDU_BYTES + _PDU_SLACK_BYTES)
+_LONGEST_BYTES = PDU_HEADER_BYTES + MAXIMUM_PDU_BYTES + _PDU_SLACK_BYTES
+_BUFFER_BYTES = 512 << 10  # of memory, only what comes at once is touched
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _LOOK_S = 1.0  # TLS may want to read before it writes, and the reverse
 
@@ -35,8 +36,8 @@ class GuardedSocket(AssociationSocket):
         self._pdu_deadline_s = pdu_deadline_s
         self._expects_request = True
         self._connection().setblocking(False)
-        # What has come lies between the two marks; a header that is given back still fits.
-        self._buffer = bytearray(_FILL_BYTES + PDU_HEADER_BYTES)
+        # What has come and was not read lies between the two marks.
+        self._buffer = bytearray(_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
         self._is_over = False
@@ -60,18 +61,31 @@ class GuardedSocket(AssociationSocket):
         if self._start == self._end:
             self._start = self._end = 0
         try:
-            count = self._connection().recv_into(self._view[self._end : _FILL_BYTES])
+            count = self._connection().recv_into(self._view[self._end :])
         except _NOT_YET:
             return False
         self._is_over = self._is_over or not count
         self._end += count
         return True
 
-    def unread(self, pdu: bytearray) -> None:
-        """Give back a PDU or its header, for the next one who reads."""
-        rest = bytes(self._view[self._start : self._end])
-        self._start, self._end = 0, len(pdu) + len(rest)
-        self._view[: self._end] = pdu + rest
+    def peek(self, count: int) -> memoryview:
+        """Return the next so many bytes, which stay unread; fewer only if the peer has closed.
+
+        They may be looked at until more is waited for.
+
+        Raises:
+            OSError: If that is more than a PDU may have.
+            TimeoutError: If they have not come within the deadline.
+        """
+        if count > _LONGEST_BYTES:
+            raise OSError(f"a PDU of {count} bytes exceeds {MAXIMUM_PDU_BYTES}")
+        if self._end - self._start < count:
+            self._wait_for(count)
+        return self._view[self._start : min(self._start + count, self._end)]
+
+    def consume(self, count: int) -> None:
+        """Count the next so many bytes, which were looked at, as read."""
+        self._start += count
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly so many bytes, fewer only if the peer has closed the connection.
@@ -82,13 +96,8 @@ class GuardedSocket(AssociationSocket):
             OSError: If the body is longer than a PDU may be.
             TimeoutError: If it has not come within the deadline.
         """
-        if nr_bytes > MAXIMUM_PDU_BYTES + _PDU_SLACK_BYTES:
-            raise OSError(f"a PDU of {nr_bytes} bytes exceeds {MAXIMUM_PDU_BYTES}")
-        if self._end - self._start < nr_bytes:
-            self._wait_for(nr_bytes)
-        stop = min(self._start + nr_bytes, self._end)
-        received = self._buffer[self._start : stop]
-        self._start = stop
+        received = bytearray(self.peek(nr_bytes))
+        self.consume(len(received))
         if self._expects_request and nr_bytes > PDU_HEADER_BYTES:
             self._expects_request = False
             name_blank_titles(received)
@@ -109,7 +118,7 @@ class GuardedSocket(AssociationSocket):
 
     def _wait_for(self, count: int) -> None:
         """Read until so many bytes lie in the buffer, or the peer has closed the connection."""
-        if self._start + count > _FILL_BYTES:
+        if self._start + count > _BUFFER_BYTES:
             rest = bytes(self._view[self._start : self._end])
             self._start, self._end = 0, len(rest)
             self._view[: self._end] = rest

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
+from node.receive.guarded_socket import PDU_HEADER_BYTES
 from node.receive.store_provider import StoreProvider
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from node.receive.guarded_socket import GuardedSocket
 
 _P_DATA_TF = 0x04
-_HEADER_BYTES = 6
 _LOOK_S = 0.1  # how late a timer, or an end that nobody announces, may be noticed
 _WAIT_FOR_MORE_S = 0.05
 _END_S = 5.0
@@ -150,27 +150,28 @@ class WokenProvider(DULServiceProvider):
         """Take one P-DATA-TF of a C-STORE; False if the reading is over for now."""
         guarded = cast("GuardedSocket", self.socket)
         try:
-            header = guarded.recv(_HEADER_BYTES)
-            if len(header) < _HEADER_BYTES or header[0] != _P_DATA_TF:
-                guarded.unread(header)
+            header = guarded.peek(PDU_HEADER_BYTES)
+            if len(header) < PDU_HEADER_BYTES or header[0] != _P_DATA_TF:
                 super()._read_pdu_data()
                 return False
-            length = int.from_bytes(header[2:])
-            body = guarded.recv(length)
+            length = PDU_HEADER_BYTES + int.from_bytes(header[2:])
+            pdu = guarded.peek(length)
         except OSError:  # TimeoutError is one
             self.event_queue.put("Evt17")  # transport connection closed: PS3.8 table 9-10
             return False
-        if len(body) < length:
+        if len(pdu) < length:
             self.event_queue.put("Evt17")
             return False
         self._idle_timer.restart()
+        body = pdu[PDU_HEADER_BYTES:]
         if self._dimse.is_spooling:
+            guarded.consume(length)
             return self._dimse.receive_pdu(body)
-        if self._dimse.begin(body):
-            return self.event_queue.empty()
-        guarded.unread(header + body)
-        super()._read_pdu_data()
-        return False
+        if not self._dimse.begin(body):
+            super()._read_pdu_data()
+            return False
+        guarded.consume(length)
+        return self.event_queue.empty()
 
     @contextmanager
     def serving(self) -> Iterator[None]:

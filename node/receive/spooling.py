@@ -110,7 +110,7 @@ class SpoolingProvider(DIMSEServiceProvider):
         """Whether a C-STORE's data set is arriving."""
         return self._open is not None
 
-    def receive_pdu(self, body: bytearray) -> bool:
+    def receive_pdu(self, body: memoryview) -> bool:
         """Take the body of a P-DATA-TF (PS3.8 section 9.3.5) while a data set is arriving.
 
         What `receive_primitive` does, without a copy: nearly all bytes of an image come this way.
@@ -118,13 +118,13 @@ class SpoolingProvider(DIMSEServiceProvider):
         Returns:
             False if the association is aborted over it.
         """
-        view, at = memoryview(body), 0
+        at = 0
         try:
             while at < len(body):
                 length, context, control = PDV_HEADER.unpack_from(body, at)
                 if length < 2 or at + 4 + length > len(body):
                     raise ValueError("a fragment is longer than its PDU")
-                fragment = view[at + 6 : at + 4 + length]
+                fragment = body[at + 6 : at + 4 + length]
                 at += 4 + length
                 if self._open is None or control & 1:
                     primitive = (context, bytes((control, *fragment)))

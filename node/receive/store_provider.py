@@ -64,7 +64,7 @@ class StoreProvider(SpoolingProvider):
         """Have the association look at once: something else than a message has come."""
         self.msg_queue.put(cast("Any", (None, None)))
 
-    def begin(self, body: bytearray) -> bool:
+    def begin(self, body: memoryview) -> bool:
         """Take the body of a P-DATA-TF (PS3.8 section 9.3.5) that begins with a C-STORE request.
 
         Returns:
@@ -87,7 +87,7 @@ class StoreProvider(SpoolingProvider):
             self.receive_pdu(rest)
         return True
 
-    def _request_of(self, body: bytearray) -> StoreRequest | None:
+    def _request_of(self, body: memoryview) -> StoreRequest | None:
         if not self._is_served or self.message is not None or len(body) < PDV_HEADER.size:
             return None
         length, context_id, control = PDV_HEADER.unpack_from(body)
