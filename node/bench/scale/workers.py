@@ -33,7 +33,8 @@ class Run:
     """What so many workers did.
 
     Attributes:
-        cases_per_s: From the moment that all workers were ready to the last proof.
+        cases_per_s: From the first byte to the last proof; all processes were ready before.
+        median_s: From the receipt of a study to its proof, waiting for those before it included.
         service_s: Seconds that each case spent in a stage, by stage.
     """
 
@@ -48,7 +49,7 @@ class Run:
 def run_workers(
     folder: Path, database_url: str, database: Engine, archive: Orthanc, workers: int, cases: int
 ) -> Run:
-    """Send studies while no worker runs, start the workers, and wait until all is proven.
+    """Start everything, send studies as fast as they are taken, and wait until all is proven.
 
     Args:
         folder: For configuration, files and logs.
@@ -62,18 +63,17 @@ def run_workers(
         HarnessError: If a job does not end as done.
     """
     files = [study_files(folder / "studies" / str(number), number) for number in range(cases)]
-    with _roles(folder, database_url, archive, ("receive", "deliver")) as (receive, _):
-        sent = time.perf_counter()
+    roles = ("receive", "deliver", *("work",) * workers)
+    with _roles(folder, database_url, archive, roles) as (receive, *_):
+        begun = time.perf_counter()
         for several in files:
             results = send_files(several, "CRDL", "127.0.0.1", receive.dicom_port, "MODALITY")
             if not all(result.stored for result in results):
                 raise HarnessError(f"a study was not taken: {results}")
-        intake_s = (time.perf_counter() - sent) / cases
-        with _roles(folder, database_url, archive, ("work",) * workers):
-            begun = time.perf_counter()
-            _wait(database, cases)
-            took = time.perf_counter() - begun
-    waits = _since(database, begun_at=time.time() - (time.perf_counter() - begun))
+        intake_s = (time.perf_counter() - begun) / cases
+        _wait(database, cases)
+        took = time.perf_counter() - begun
+    waits = _waits(database)
     stages = _service(database) | {"intake": (intake_s,)}
     return Run(
         workers=workers,
@@ -123,12 +123,12 @@ def _wait(database: Engine, cases: int) -> None:
     raise HarnessError(f"the jobs did not end in {_PATIENCE_S:.0f} s: {found}")
 
 
-def _since(database: Engine, begun_at: float) -> list[float]:
-    """Return for each job the seconds from the workers' start, or its receipt, to its proof."""
+def _waits(database: Engine) -> list[float]:
+    """Return for each job the seconds from its receipt to its proof."""
     with read_only(database) as connection:
         rows = connection.execute(select(Job.received_at, Job.proven_at)).all()
     return [
-        proven.timestamp() - max(received.timestamp(), begun_at)
+        (proven - received).total_seconds()
         for received, proven in rows
         if received is not None and proven is not None
     ]
