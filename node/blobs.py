@@ -10,8 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,6 @@ from node.boundaries import passing
 from node.errors import BlobError
 
 _CHUNK = 1 << 20
-_FLUSHERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,6 @@ class BlobStore:
         self.root = root
         self.spool = root / "spool" / process
         self.spool.mkdir(parents=True, exist_ok=True)
-        self._flushers: ThreadPoolExecutor | None = None
         self._make_folders()
 
     def _make_folders(self) -> None:
@@ -93,7 +90,7 @@ class BlobStore:
                 Path(file.name).unlink(missing_ok=True)
 
     def keep(self, spooled: Path, sha256: str | None = None) -> Blob:
-        """Move a spool file into the store: fsync file, rename, fsync folders.
+        """Move a spool file into the store: fsync file, rename, fsync folder.
 
         Args:
             spooled: A closed or flushed file in `spool`.
@@ -103,7 +100,7 @@ class BlobStore:
             BlobError: If the file cannot be stored, for example because the disk is full.
         """
         blob = self.harden(spooled, sha256)
-        self.keep_all([(spooled, blob.sha256)])
+        self.move(spooled, blob.sha256)
         return blob
 
     def harden(self, spooled: Path, sha256: str | None = None) -> Blob:
@@ -123,35 +120,22 @@ class BlobStore:
             raise BlobError(f"cannot store {spooled.name}: {error.strerror}") from error
         return blob
 
-    def keep_all(self, hardened: Sequence[tuple[Path, str]]) -> None:
-        """Move hardened spool files into the store: rename them, then fsync each folder once.
+    def move(self, hardened: Path, sha256: str) -> None:
+        """Move a hardened spool file into the store: rename it, then fsync its folder.
 
-        When this returns they are on the disk under their names.
+        When this returns it is on the disk under its name.
 
         Raises:
-            BlobError: If one cannot be moved; some of the others may be in the store then.
+            BlobError: If it cannot be moved.
         """
-        changed: dict[Path, None] = {}
+        target = self._place(sha256)
         try:
             with self._hold(fcntl.LOCK_SH):
-                for spooled, sha256 in hardened:
-                    target = self._place(sha256)
-                    spooled.replace(target)
-                    changed[target.parent] = None
+                hardened.replace(target)
             passing("renamed")
-            self._fsync_folders(list(changed))
+            _fsync_folder(target.parent)
         except OSError as error:
             raise BlobError(f"cannot store a received file: {error.strerror}") from error
-
-    def _fsync_folders(self, folders: Sequence[Path]) -> None:
-        """Fsync side by side: each is a flush of the disk, and the disk merges what waits."""
-        if len(folders) == 1:
-            _fsync_folder(folders[0])
-            return
-        if self._flushers is None:
-            self._flushers = ThreadPoolExecutor(_FLUSHERS, "fsync")
-        for _ in self._flushers.map(_fsync_folder, folders):
-            pass
 
     def open(self, sha256: str) -> BufferedReader:
         """Open a blob for reading.

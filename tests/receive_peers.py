@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,8 @@ from pydicom.uid import (
 from pynetdicom import AE, Association, build_context
 from pynetdicom.presentation import PresentationContext
 
-from tests.receive_fixtures import (
-    US,
-)
+from tests.raw_sender import a_pdu_with, a_store_request
+from tests.receive_fixtures import US
 
 
 def associate(
@@ -43,16 +41,7 @@ def send(association: Association, path: Path) -> int:
 
 def a_store_command(uid: str) -> bytes:
     """Return the P-DATA-TF of a C-STORE-RQ on context 3 (PS3.7 section 9.3.1)."""
-
-    def element(number: int, value: bytes) -> bytes:
-        padded = value + b"\0" * (len(value) % 2)
-        return struct.pack("<HHL", 0, number, len(padded)) + padded
-
-    body = element(0x0002, US.encode()) + element(0x0100, struct.pack("<H", 1))
-    body += element(0x0110, struct.pack("<H", 7)) + element(0x0700, struct.pack("<H", 0))
-    body += element(0x0800, struct.pack("<H", 1)) + element(0x1000, uid.encode())
-    command = element(0x0000, struct.pack("<L", len(body))) + body
-    return a_pdv(command, 0x03)
+    return a_pdv(a_store_request(US, uid, message=7, data_set=1), 0x03)
 
 
 def a_fragment(data: bytes, *, last: bool) -> bytes:
@@ -61,8 +50,8 @@ def a_fragment(data: bytes, *, last: bool) -> bytes:
 
 
 def a_pdv(data: bytes, control: int) -> bytes:
-    pdv = struct.pack(">LBB", len(data) + 2, 3, control) + data
-    return struct.pack(">BxL", 4, len(pdv)) + pdv
+    """Return a P-DATA-TF with one fragment on context 3."""
+    return a_pdu_with(3, control, data)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 8) -> None:

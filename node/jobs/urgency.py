@@ -19,7 +19,7 @@ def of_workitems(connection: Connection, study_instance_uid: str) -> tuple[str, 
             Workitem.study_instance_uid == study_instance_uid, Workitem.state.in_(_OPEN)
         )
     )
-    found = [(dataset.get(_PRIORITY) or {}).get("Value", [""])[0] for dataset in own]
+    found = [((dataset.get(_PRIORITY) or {}).get("Value") or [""])[0] for dataset in own]
     claimed = connection.execute(
         select(PerformedWorkitem.inputs, PerformedWorkitem.priority).where(
             PerformedWorkitem.state == "claimed"

@@ -87,7 +87,12 @@ def uid(dataset: Dataset, keyword: str) -> str:
     What looks like a path or a script is no UID, so it never gets past here.
     """
     value = text(dataset, keyword, 128)
-    return value if _UID.fullmatch(value) else ""
+    return value if is_uid(value) else ""
+
+
+def is_uid(value: str) -> bool:
+    """Say whether a text has only what UIDs have, and no more of it."""
+    return _UID.fullmatch(value) is not None
 
 
 def required_uid(dataset: Dataset, keyword: str) -> str:

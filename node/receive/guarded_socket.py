@@ -20,7 +20,7 @@ from node.receive.admission import BLANK_TITLE
 MAXIMUM_PDU_BYTES: Final = 128 << 10
 PDU_HEADER_BYTES: Final = 6
 _PDU_SLACK_BYTES = 4 << 10  # some senders do not count the PDV headers (PS3.8 section 9.3.5)
-_LONGEST_BYTES = PDU_HEADER_BYTES + MAXIMUM_PDU_BYTES + _PDU_SLACK_BYTES
+_LONGEST_BODY_BYTES = MAXIMUM_PDU_BYTES + _PDU_SLACK_BYTES
 _BUFFER_BYTES = 512 << 10  # of memory, only what comes at once is touched
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _LOOK_S = 1.0  # TLS may want to read before it writes, and the reverse
@@ -77,7 +77,7 @@ class GuardedSocket(AssociationSocket):
             OSError: If that is more than a PDU may have.
             TimeoutError: If they have not come within the deadline.
         """
-        if count > _LONGEST_BYTES:
+        if count > PDU_HEADER_BYTES + _LONGEST_BODY_BYTES:
             raise OSError(f"a PDU of {count} bytes exceeds {MAXIMUM_PDU_BYTES}")
         if self._end - self._start < count:
             self._wait_for(count)
@@ -96,6 +96,8 @@ class GuardedSocket(AssociationSocket):
             OSError: If the body is longer than a PDU may be.
             TimeoutError: If it has not come within the deadline.
         """
+        if nr_bytes > _LONGEST_BODY_BYTES:
+            raise OSError(f"a PDU of {nr_bytes} bytes exceeds {MAXIMUM_PDU_BYTES}")
         received = bytearray(self.peek(nr_bytes))
         self.consume(len(received))
         if self._expects_request and nr_bytes > PDU_HEADER_BYTES:

@@ -77,35 +77,21 @@ class Inbox:
         Raises:
             DeclinedError: If it is not accepted; nothing of it remains but a ledger row.
         """
-        with self._underway_too():
-            return self._accept(
-                spooled,
-                source[:_SOURCE_CHARACTERS],
-                association_id,
-                announced or Announced(),
-                sha256,
-            )
-
-    def _accept(
-        self,
-        spooled: Path,
-        source: str,
-        association_id: str | None,
-        announced: Announced,
-        sha256: str | None,
-    ) -> Accepted:
+        announced = announced or Announced()
+        source = source[:_SOURCE_CHARACTERS]
         header: InstanceHeader | None = None
         try:
-            passing("spooled")
-            self.room.require()
-            header = self._parser.read(spooled)
-            passing("parsed")
-            announced.require(header)
-            self.contexts.require(header.sop_class_uid, header.transfer_syntax_uid)
-            blob = self.blobs.keep(spooled, sha256)
-            passing("kept")
-            arrived = Arrived(blob, header, source, association_id)
-            return self._settling.do(header.sop_instance_uid, arrived)
+            with self._underway_too():
+                passing("spooled")
+                self.room.require()
+                header = self._parser.read(spooled)
+                passing("parsed")
+                announced.require(header)
+                self.contexts.require(header.sop_class_uid, header.transfer_syntax_uid)
+                blob = self.blobs.keep(spooled, sha256)
+                passing("kept")
+                arrived = Arrived(blob, header, source, association_id)
+                return self._settling.do(header.sop_instance_uid, arrived)
         except (IntakeError, BlobError, SQLAlchemyError) as error:
             declined = _declined(_reason(error), header, announced)
             self._refusals.record(declined, header, announced, source, association_id)

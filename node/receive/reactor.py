@@ -21,12 +21,12 @@ from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
 from node.receive.guarded_socket import PDU_HEADER_BYTES
-from node.receive.store_provider import StoreProvider
 
 if TYPE_CHECKING:
     import socket
 
     from node.receive.guarded_socket import GuardedSocket
+    from node.receive.store_provider import StoreProvider
 
 _P_DATA_TF = 0x04
 _LOOK_S = 0.1  # how late a timer, or an end that nobody announces, may be noticed

@@ -24,7 +24,7 @@ from node.receive.multipart import (
     parse_content_type,
 )
 from node.receive.spool_file import SpoolFile, own_spool
-from node.receive.spooling import SpoolingProvider
+from node.receive.spooling import Spooling, SpoolingProvider
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,9 +54,8 @@ class RetrievedIntake:
 
     def attach(self, association: Association) -> None:
         """Spool data sets that come over an association of ours (C-GET) as they come."""
-        association.dimse = SpoolingProvider(
-            association, self._spool, self._inbox.room.has_disk, self._maximum_bytes
-        )
+        spooling = Spooling(self._spool, self._inbox.room.has_disk, self._maximum_bytes)
+        association.dimse = SpoolingProvider(association, spooling)
 
     def detach(self, association: Association) -> None:
         """Remove the files of data sets that came incompletely."""

@@ -30,7 +30,7 @@ from node.receive.limits import Turnstile
 from node.receive.rejections import RejectionLog
 from node.receive.services import Counter, Listener, Service
 from node.receive.spool_file import own_spool
-from node.receive.spooling import EDGE_IN_MEMORY_BYTES, IN_MEMORY_BYTES
+from node.receive.spooling import EDGE_IN_MEMORY_BYTES, IN_MEMORY_BYTES, Spooling
 from node.receive.transport import GuardedRequestHandler, GuardedServer, ServerSettings
 from node.tls import ServerTls, server_context
 
@@ -192,8 +192,12 @@ class Receiver:
             server_class=GuardedServer,
             request_handler=GuardedRequestHandler,
             settings=ServerSettings(
-                spool=own_spool(self._inbox.blobs.spool, self._name),
-                has_room=self._inbox.room.has_disk,
+                spooling=Spooling(
+                    own_spool(self._inbox.blobs.spool, self._name),
+                    self._inbox.room.has_disk,
+                    limits.maximum_instance_bytes,
+                    EDGE_IN_MEMORY_BYTES if self._handlers.counter.syntaxes else IN_MEMORY_BYTES,
+                ),
                 take=self._handlers.take,
                 on_end=self._handlers.on_end,
                 limits=limits,
@@ -201,9 +205,6 @@ class Receiver:
                 rejections=self._rejections,
                 tls=self._tls(),
                 shares_port=node.receivers > 1,
-                in_memory_bytes=(
-                    EDGE_IN_MEMORY_BYTES if self._handlers.counter.syntaxes else IN_MEMORY_BYTES
-                ),
             ),
         )
         return cast("GuardedServer", server)

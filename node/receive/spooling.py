@@ -8,9 +8,9 @@ the disk is full. So the same hooks are used here, an association at a time.
 from __future__ import annotations
 
 import logging
-import re
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.pdu_primitives import P_DATA
 
+from node.receive.attributes import is_uid
 from node.receive.faults import OutOfResourcesError, TooLargeError
 from node.receive.part10 import beginning
 from node.receive.spool_file import SpoolFile
@@ -37,7 +38,23 @@ _UNFOLLOWABLE = (
 )
 PDV_HEADER = struct.Struct(">LBB")  # length, context, message control header (PS3.8 annex E)
 _LAST_AND_EMPTY = b"\x02"
-_PLAUSIBLE_UID = re.compile(r"[0-9.]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Spooling:
+    """Where data sets that arrive are written, and how much of what comes is taken.
+
+    Attributes:
+        folder: Of this process alone, see `own_spool`.
+        has_room: Whether a data set may be written at all.
+        maximum_bytes: Of one instance.
+        in_memory_bytes: Of a message that is no C-STORE.
+    """
+
+    folder: Path
+    has_room: Callable[[], bool]
+    maximum_bytes: int
+    in_memory_bytes: int = IN_MEMORY_BYTES
 
 
 class SpoolingProvider(DIMSEServiceProvider):
@@ -47,19 +64,9 @@ class SpoolingProvider(DIMSEServiceProvider):
         unfollowable: Why the association was aborted here; "" if it was not.
     """
 
-    def __init__(
-        self,
-        association: Association,
-        spool: Path,
-        has_room: Callable[[], bool],
-        maximum_bytes: int,
-        in_memory_bytes: int = IN_MEMORY_BYTES,
-    ) -> None:
+    def __init__(self, association: Association, spooling: Spooling) -> None:
         super().__init__(association)
-        self._in_memory_bytes = in_memory_bytes
-        self._spool = spool
-        self._has_room = has_room
-        self._maximum_bytes = maximum_bytes
+        self._spooling = spooling
         self._open: SpoolFile | None = None
         self._in_memory = 0
         self.unfollowable = ""
@@ -100,7 +107,7 @@ class SpoolingProvider(DIMSEServiceProvider):
         is_command = bool(fragment[1][0] & 1)  # PS3.8 section E.2
         if is_command or self._open is None:
             self._in_memory += len(fragment[1])
-        if self._in_memory > self._in_memory_bytes:
+        if self._in_memory > self._spooling.in_memory_bytes:
             raise ValueError("a message without a C-STORE data set exceeds its bound")
         if self.msg_queue.qsize() > _WAITING_REQUESTS:
             raise ValueError("more requests than the negotiated one wait for an answer")
@@ -198,8 +205,9 @@ class SpoolingProvider(DIMSEServiceProvider):
             OSError: If no file can be opened.
         """
         syntax = self.assoc._accepted_cx[context_id].transfer_syntax[0]  # noqa: SLF001 - it has no public list by id
-        full = None if self._has_room() else OutOfResourcesError("the disk is nearly full")
-        file = SpoolFile(self._spool, self._maximum_bytes, full)
+        spooling = self._spooling
+        full = None if spooling.has_room() else OutOfResourcesError("the disk is nearly full")
+        file = SpoolFile(spooling.folder, spooling.maximum_bytes, full)
         file.write(beginning(sop_class_uid, sop_instance_uid, syntax))
         return file
 
@@ -221,4 +229,4 @@ def _make_answerable(message: C_STORE_RQ) -> None:
 def _uid(announced: object) -> UID:
     """The announced UID, or a UID that no data set has: then the inbox notes the mismatch."""
     text = str(announced)
-    return UID(text if _PLAUSIBLE_UID.fullmatch(text) else "0")
+    return UID(text if is_uid(text) else "0")

@@ -6,10 +6,11 @@ over the image. What is odd is left to the general decoder, which knows how to o
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass
 from typing import Final
+
+from node.receive.attributes import is_uid
 
 MAXIMUM_PDV_HEADER: Final = 6  # length, context, message control header (PS3.8 annex E)
 _ELEMENT = struct.Struct("<HHL")  # implicit VR little endian, always (PS3.7 section 6.3.1)
@@ -17,12 +18,12 @@ _US = struct.Struct("<H")
 _PDU_AND_PDV = struct.Struct(">BxLLBB")  # P-DATA-TF with one fragment (PS3.8 section 9.3.5)
 _P_DATA_TF = 0x04
 _COMMAND, _LAST = 0x01, 0x02  # message control header, PS3.8 section E.2
-_UID = re.compile(rb"[0-9.]{1,64}")
 
 _STORE_RQ, _STORE_RSP = 0x0001, 0x8001  # Command Field, PS3.7 table E.1-1
 _NO_DATA_SET = 0x0101
 _GROUP_LENGTH, _SOP_CLASS, _FIELD, _MESSAGE, _RESPONDED_TO = 0x0000, 0x0002, 0x0100, 0x0110, 0x0120
 _PRIORITY, _DATA_SET, _STATUS, _COMMENT, _INSTANCE = 0x0700, 0x0800, 0x0900, 0x0902, 0x1000
+_UIDS = (_SOP_CLASS, _INSTANCE)
 _REQUIRED = {_SOP_CLASS, _FIELD, _MESSAGE, _PRIORITY, _DATA_SET, _INSTANCE}
 
 
@@ -63,13 +64,13 @@ def read_request(context_id: int, command: bytes) -> StoreRequest | None:
     if not found.keys() >= _REQUIRED:
         return None
     numbers = [found[number] for number in (_FIELD, _MESSAGE, _PRIORITY, _DATA_SET)]
-    uids = [found[number].rstrip(b"\0 ") for number in (_SOP_CLASS, _INSTANCE)]
+    uids = [found[number].rstrip(b"\0 ").decode("ascii", "replace") for number in _UIDS]
     if any(len(number) != _US.size for number in numbers):
         return None
     field, message_id, _, data_set = (_US.unpack(number)[0] for number in numbers)
-    if field != _STORE_RQ or data_set == _NO_DATA_SET or not all(map(_UID.fullmatch, uids)):
+    if field != _STORE_RQ or data_set == _NO_DATA_SET or not all(map(is_uid, uids)):
         return None
-    return StoreRequest(context_id, message_id, uids[0].decode(), uids[1].decode())
+    return StoreRequest(context_id, message_id, *uids)
 
 
 def response(request: StoreRequest, status: int, comment: str = "") -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pynetdicom.association import Association
@@ -18,7 +17,7 @@ from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
 from node.receive.spool_file import SpoolFile
-from node.receive.spooling import IN_MEMORY_BYTES, PDV_HEADER, SpoolingProvider
+from node.receive.spooling import PDV_HEADER, Spooling, SpoolingProvider
 from node.receive.statuses import Answer
 from node.receive.store_command import StoreRequest, as_pdus, read_request, response
 
@@ -35,16 +34,8 @@ TakeInstance = Callable[[Association, StoreRequest, SpoolFile], Answer]
 class StoreProvider(SpoolingProvider):
     """Serves C-STORE itself; its association waits for other messages instead of asking for one."""
 
-    def __init__(
-        self,
-        association: Association,
-        spool: Path,
-        has_room: Callable[[], bool],
-        maximum_bytes: int,
-        take: TakeInstance,
-        in_memory_bytes: int = IN_MEMORY_BYTES,
-    ) -> None:
-        super().__init__(association, spool, has_room, maximum_bytes, in_memory_bytes)
+    def __init__(self, association: Association, spooling: Spooling, take: TakeInstance) -> None:
+        super().__init__(association, spooling)
         self._take = take
         self._request: StoreRequest | None = None
         self._is_served = False
@@ -91,8 +82,9 @@ class StoreProvider(SpoolingProvider):
         if not self._is_served or self.message is not None or len(body) < PDV_HEADER.size:
             return None
         length, context_id, control = PDV_HEADER.unpack_from(body)
-        if control != _WHOLE_COMMAND or 4 + length > len(body):
-            return None
+        whole = control == _WHOLE_COMMAND and 4 + length <= len(body)
+        if not whole or length - 1 > self._spooling.in_memory_bytes:
+            return None  # what is too long pynetdicom's way ends
         request = read_request(context_id, bytes(body[PDV_HEADER.size : 4 + length]))
         if request is None or self._storage_class(context_id) != request.sop_class_uid:
             return None

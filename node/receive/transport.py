@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from socketserver import BaseServer
 from typing import Any, TypeGuard, cast
 
@@ -32,7 +31,7 @@ from node.receive.guarded_socket import GuardedSocket
 from node.receive.limits import Turnstile
 from node.receive.reactor import WokenProvider, serve_once_established
 from node.receive.rejections import RejectionLog, TurnedAway
-from node.receive.spooling import IN_MEMORY_BYTES, SpoolingProvider
+from node.receive.spooling import Spooling, SpoolingProvider
 from node.receive.store_provider import StoreProvider, TakeInstance
 from node.tls import ServerTls
 
@@ -72,14 +71,7 @@ class GuardedRequestHandler(RequestHandler):
         settings = self.server.settings
         made = cast("AssociationSocket", association.dul.socket)
         association.dul.socket = GuardedSocket(made, settings.limits.pdu_s)
-        association.dimse = StoreProvider(
-            association,
-            settings.spool,
-            settings.has_room,
-            settings.limits.maximum_instance_bytes,
-            settings.take,
-            settings.in_memory_bytes,
-        )
+        association.dimse = StoreProvider(association, settings.spooling, settings.take)
         association.dul = WokenProvider(association)
         serve_once_established(association)
         return association
@@ -100,19 +92,16 @@ class ServerSettings:
     """What the server needs besides what pynetdicom gives it.
 
     Attributes:
-        spool: The folder for data sets that arrive.
-        has_room: Whether a data set may be written at all.
+        spooling: Where data sets go, and how much is taken.
         take: Takes over an instance that has arrived.
         on_end: Called once an association is over, however it ended.
         turnstile: Counts the connections.
         rejections: Where it is noted who was turned away.
         tls: The server side of TLS, None for plain TCP.
         shares_port: Other processes of this node listen on the same port.
-        in_memory_bytes: Of a message that is no C-STORE.
     """
 
-    spool: Path
-    has_room: Callable[[], bool]
+    spooling: Spooling
     take: TakeInstance
     on_end: Callable[[Association], None]
     limits: LimitSettings
@@ -120,7 +109,6 @@ class ServerSettings:
     rejections: RejectionLog
     tls: ServerTls | None = None
     shares_port: bool = False
-    in_memory_bytes: int = IN_MEMORY_BYTES
 
 
 class GuardedServer(ThreadedAssociationServer):

@@ -22,6 +22,7 @@ class Routine:
         once: One pass; raises an exception if it has to be made again.
         every_s: Seconds from a pass to the next; after failures twice as long each time.
         expected: What a pass may raise because somebody else is not there: one line in the log.
+        is_first_at_once: The first pass waits for nothing.
         is_last_made: Another pass is made when it is stopped.
     """
 
@@ -29,6 +30,7 @@ class Routine:
     once: Callable[[], object]
     every_s: float
     expected: tuple[type[Exception], ...] = ()
+    is_first_at_once: bool = False
     is_last_made: bool = False
 
     def start(self) -> Callable[[], None]:
@@ -44,14 +46,15 @@ class Routine:
         return finish
 
     def _run(self, stop: threading.Event) -> None:
-        pause = self.every_s
+        pause, wait = self.every_s, 0.0 if self.is_first_at_once else self.every_s
         while True:
-            is_over = stop.wait(pause)
+            is_over = stop.wait(wait)
             if is_over and not self.is_last_made:
                 return
             pause = self.every_s if self._passes() else min(2 * pause, LONGEST_PAUSE_S)
             if is_over:
                 return
+            wait = pause
 
     def _passes(self) -> bool:
         try:

@@ -221,4 +221,4 @@ def start_notifier(foundation: Foundation) -> Callable[[], None]:
         if not notifier.advance():
             raise DeliveryError("a channel does not take its notices")
 
-    return Routine("notifier", once, PASS_S, (DeliveryError,)).start()
+    return Routine("notifier", once, PASS_S, (DeliveryError,), is_first_at_once=True).start()

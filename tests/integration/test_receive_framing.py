@@ -25,6 +25,7 @@ from tests.receive_peers import wait_for
 
 Framing = Callable[[bytes, bytes], list[bytes]]
 CONTEXT = 1  # of US
+A_ABORT = 7  # PDU type, PS3.8 section 9.3.8
 
 
 def in_one_pdu(command: bytes, data: bytes) -> list[bytes]:
@@ -105,9 +106,20 @@ def test_a_request_within_a_data_set_ends_the_association(a_desk: Desk) -> None:
         command = a_store_request(CLASSES["US"], "1.2.5", 2)
         sender.send(a_pdu_with(CONTEXT, 0x03, command) + a_pdu_with(CONTEXT, 0x00, data[:50]))
         sender.send(a_pdu_with(CONTEXT, 0x03, a_store_request(CLASSES["US"], "1.2.6", 3)))
-        with pytest.raises(AbortedError):
-            answer(sender)
+        assert sender.receive()[0] == A_ABORT
     wait_for(lambda: not a_desk.spooled())
+    assert len(a_desk.rows("SELECT id FROM instance")) == 1
+
+
+def test_a_request_that_asks_for_memory_without_end_ends_the_association(a_desk: Desk) -> None:
+    with listening(a_desk) as address, RawSender(address) as sender:
+        image = an_ultrasound()
+        assert sender.store("US", image.SOPInstanceUID, data_set_of(image)) == 0
+        time.sleep(0.1)
+        endless = struct.pack("<HHL", 0, 0x5180, 70_000) + bytes(70_000)
+        command = a_store_request(CLASSES["US"], "1.2.7", 2) + endless
+        sender.send(a_pdu_with(CONTEXT, 0x03, command))
+        assert sender.receive()[0] == A_ABORT
     assert len(a_desk.rows("SELECT id FROM instance")) == 1
 
 

@@ -66,7 +66,7 @@ def test_kept_bytes_are_in_the_object_store_before_keep_returns(
         spooled = Path(file.name)
         blob = here.harden(spooled)
         assert there.verify(blob.sha256)
-        here.keep_all([(spooled, blob.sha256)])
+        here.move(spooled, blob.sha256)
     assert here._place(blob.sha256).read_bytes() == b"arrived"
 
 

@@ -55,3 +55,11 @@ def test_the_last_pass_is_made_where_it_is_wanted(is_last_made: bool, made: int)
     stop = Routine("test", passes, every_s=60, is_last_made=is_last_made).start()
     stop()
     assert passes.made == made
+
+
+def test_the_first_pass_is_made_at_once_where_it_is_wanted() -> None:
+    passes = Passes()
+    stop = Routine("test", passes, every_s=60, is_first_at_once=True).start()
+    assert passes.succeeded.wait(5)
+    stop()
+    assert passes.made == 1

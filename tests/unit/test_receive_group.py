@@ -177,16 +177,16 @@ def test_bytes_of_a_group_are_on_the_disk_before_its_one_commit(
 def test_a_full_disk_takes_one_instance_and_not_its_neighbours(
     a_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = a_desk.blobs.keep_all
+    real = a_desk.blobs.move
     unlucky: list[str] = []
 
-    def keep_all(hardened: Sequence[tuple[Path, str]]) -> None:
-        unlucky[:] = unlucky or [hardened[-1][1]]
-        if any(sha256 in unlucky for _, sha256 in hardened):
+    def move(hardened: Path, sha256: str) -> None:
+        unlucky[:] = unlucky or [sha256]
+        if sha256 in unlucky:
             raise BlobError("cannot store a received file: no space left on device")
-        real(hardened)
+        real(hardened, sha256)
 
-    monkeypatch.setattr(a_desk.blobs, "keep_all", keep_all)
+    monkeypatch.setattr(a_desk.blobs, "move", move)
     accepted = accept_together(a_desk, 6, allow_declined=1)
     assert len(accepted) == 5
     assert a_desk.standings() == ["current"] * 5
