@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -82,10 +83,13 @@ class Workers:
     def freeze(self, executor_id: str) -> None:
         """Stop a process, on SQLite outside a write: inside one it would stop everybody.
 
-        That is SQLite's nature (one lock for all writers), not ours to recover from.
+        That is SQLite's nature (one lock for all writers), not ours to recover from. A process
+        runs on for some milliseconds after it was told to stop: only one that has stopped holds
+        what it will hold.
         """
         for _ in range(100):
             self.send(executor_id, signal.SIGSTOP)
+            os.waitid(os.P_PID, self.running[executor_id].pid, os.WSTOPPED)
             if _can_be_written(self.url):
                 return
             self.send(executor_id, signal.SIGCONT)
