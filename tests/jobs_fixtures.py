@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from sqlalchemy import Connection, Engine, insert
 
 from node.audit import schema
@@ -54,6 +52,7 @@ from node.pair.completeness import decide
 from sr_templates.readings import ReadingError, ReportRead
 from tests.factories import STUDY
 from tests.postgres import postgres
+from tests.waiting import wait_for
 
 DATABASES = ("sqlite", "postgresql")
 _STUDIES = count(1001)
@@ -211,13 +210,11 @@ class Node:
         return [job for job in found if job["study"] == self.study]
 
     def settles(self, state: str, jobs: int = 1) -> list[dict[str, Any]]:
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            found = self.jobs()
-            if len(found) == jobs and all(job["state"] == state for job in found):
-                return found
-            time.sleep(0.02)
-        pytest.fail(f"wanted {jobs} job(s) {state}, found {self.jobs()}")
+        wait_for(
+            lambda: [job["state"] for job in self.jobs()] == [state] * jobs,
+            lambda: f"wanted {jobs} job(s) {state}, found {self.jobs()}",
+        )
+        return self.jobs()
 
 
 def keep(connection: Connection, header: InstanceHeader) -> int:

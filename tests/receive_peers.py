@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pydicom import dcmread
@@ -52,11 +50,3 @@ def a_fragment(data: bytes, *, last: bool) -> bytes:
 def a_pdv(data: bytes, control: int) -> bytes:
     """Return a P-DATA-TF with one fragment on context 3."""
     return a_pdu_with(3, control, data)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 8) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)

@@ -125,12 +125,14 @@ def after_success(circuit: Circuit, line: Line, *, valid: bool, pace: Pace) -> O
     return Order(Circuit("ramp", 0, circuit.round), release=min(line.waiting, _GROWTH, room))
 
 
-def after_nothing(circuit: Circuit, line: Line, *, pace: Pace) -> Order:
-    """Decide what follows when one that was let out had nothing to deliver any more."""
+def after_nothing(circuit: Circuit, line: Line) -> Order:
+    """Decide what follows when one that was let out had nothing to deliver any more.
+
+    Where nobody is left to tell whether the destination is up, it stays as it is known: who comes
+    next stands in line, and `OutageWatch` sends it to see.
+    """
     if line.waiting:
         return Order(circuit, release=1)
-    if line.out:
+    if line.out or circuit.state == "open":
         return Order(circuit)
-    # Nobody is left who could tell whether it is up: the next failure opens again at once.
-    known_down = circuit.state == "open"
-    return Order(Circuit("closed", pace.failures_to_open - 1 if known_down else 0, circuit.round))
+    return Order(Circuit("closed", 0, circuit.round))

@@ -7,13 +7,13 @@ is written while time goes by. All changes of one destination's line are made on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import random
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
-from node.audit.tables import CircuitRow, InLine
+from node.audit.tables import CircuitRow, Delivery, InLine
 from node.audit.trail import Trail
 from node.database import lock, utc_now
 from node.jobs.circuit import (
@@ -26,7 +26,7 @@ from node.jobs.circuit import (
     after_nothing,
     after_success,
 )
-from node.jobs.dispatching import delivery
+from node.jobs.dispatching import OPEN, delivery
 from node.jobs.engine import Enqueuer
 
 Word = Literal["reached", "down", "nothing"]
@@ -89,26 +89,44 @@ class Outages:
             return False  # nearly always: nothing is locked, nothing is written
         _hold(connection, turn.destination)
         circuit = known(connection, turn.destination)
-        valid = self._comes_back(connection, turn, circuit)
+        since = self._comes_back(connection, turn, circuit)
+        valid = since is not None
         if word == "nothing" and not valid:
             return False
         order = self._order(connection, turn.destination, circuit, word, valid=valid)
         if order.joins:
-            _join(connection, turn, circuit)
+            _join(connection, turn, circuit, since)
         self._carry_out(connection, turn.destination, circuit, order)
         return order.joins
 
-    def leave(self, connection: Connection, turn: Turn) -> bool:
-        """Take a delivery out of the line for good unless it has been let out; tell whether."""
-        _hold(connection, turn.destination)
-        gone = connection.execute(
-            delete(InLine).where(
-                InLine.job_id == turn.job_id,
-                InLine.destination == turn.destination,
-                InLine.ticket == 0,
-            )
+    def leave(self, connection: Connection, job_id: int, destination: str) -> bool:
+        """Take a delivery out of the line for good unless it is under way; tell whether.
+
+        Who was let out and has not set off hands its ticket on. The caller holds the job.
+        """
+        _hold(connection, destination)
+        begun = select(Delivery.id).where(
+            Delivery.job_id == job_id,
+            Delivery.destination == destination,
+            Delivery.state.in_(sorted(OPEN)),
+            Delivery.attempts > InLine.attempt,
         )
-        return gone.rowcount == 1
+        ticket = connection.scalar(
+            delete(InLine)
+            .where(
+                InLine.job_id == job_id,
+                InLine.destination == destination,
+                or_(InLine.ticket == 0, ~begun.exists()),
+            )
+            .returning(InLine.ticket)
+        )
+        if ticket is None:
+            return False
+        circuit = known(connection, destination)
+        if circuit.state != "closed" and ticket == circuit.round:
+            order = after_nothing(circuit, _line(connection, destination, circuit))
+            self._carry_out(connection, destination, circuit, order)
+        return True
 
     def probe_anew(self, connection: Connection, destination: str) -> None:
         """Begin a new round at once: whoever was let out by the last one has been lost."""
@@ -116,18 +134,20 @@ class Outages:
         later = Circuit("open", circuit.failures, circuit.round + 1)
         self._carry_out(connection, destination, circuit, Order(later, probe_s=0.0))
 
-    def _comes_back(self, connection: Connection, turn: Turn, circuit: Circuit) -> bool:
-        """Take the ticket from a delivery; tell whether it had one that is valid."""
+    def _comes_back(self, connection: Connection, turn: Turn, circuit: Circuit) -> datetime | None:
+        """Take the ticket from a delivery; return since when it has waited, if it was valid."""
         if circuit.state == "closed" or turn.ticket != circuit.round:
-            return False
-        gone = connection.execute(
-            delete(InLine).where(
+            return None
+        since: datetime | None = connection.scalar(
+            delete(InLine)
+            .where(
                 InLine.job_id == turn.job_id,
                 InLine.destination == turn.destination,
                 InLine.ticket == turn.ticket,
             )
+            .returning(InLine.since)
         )
-        return gone.rowcount == 1
+        return since
 
     def _order(
         self, connection: Connection, destination: str, circuit: Circuit, word: Word, *, valid: bool
@@ -136,7 +156,7 @@ class Outages:
             return after_failure(circuit, valid=valid, pace=self.pace, draw=random())  # noqa: S311 - jitter
         line = _line(connection, destination, circuit)
         if word == "nothing":
-            return after_nothing(circuit, line, pace=self.pace)
+            return after_nothing(circuit, line)
         return after_success(circuit, line, valid=valid, pace=self.pace)
 
     def _carry_out(
@@ -201,14 +221,16 @@ def _first(connection: Connection, destination: str, number: int) -> list[Row[An
     return list(connection.execute(query))
 
 
-def _join(connection: Connection, turn: Turn, circuit: Circuit) -> None:
+def _join(
+    connection: Connection, turn: Turn, circuit: Circuit, since: datetime | None = None
+) -> None:
     """Put a delivery at the end of the line, once; it stands there since it first came."""
     now = utc_now()
     here = (InLine.job_id == turn.job_id, InLine.destination == turn.destination)
     stands = connection.execute(select(InLine.ticket).where(*here)).one_or_none()
     values = {"run": turn.run, "attempt": turn.attempt, "ticket": 0, "due_at": now}
     if stands is None:
-        who = {"job_id": turn.job_id, "destination": turn.destination, "since": now}
+        who = {"job_id": turn.job_id, "destination": turn.destination, "since": since or now}
         connection.execute(insert(InLine).values(**who, **values))
     elif stands.ticket != circuit.round:  # else this is an executor that was frozen: it is out
         connection.execute(update(InLine).where(*here).values(values))

@@ -28,7 +28,7 @@ from node.jobs.clock import ClockWatch
 from node.jobs.delivering import close_job
 from node.jobs.dispatching import OPEN
 from node.jobs.engine import Enqueuer
-from node.jobs.outage import Outages, Turn
+from node.jobs.outage import Outages
 
 _EVERY_S: Final = 60.0
 #: Longer than any attempt: whoever was let out and has not come back after this is lost.
@@ -86,7 +86,7 @@ class OutageWatch:
         since = utc_now() - timedelta(seconds=self.pace.patience_s)
         query = (
             select(InLine.job_id, InLine.destination)
-            .where(InLine.since < since, InLine.ticket == 0)
+            .where(InLine.since < since)
             .order_by(InLine.since)
             .limit(_BATCH)
         )
@@ -101,7 +101,7 @@ class OutageWatch:
                 job = states.hold(connection, job_id)
             except JobError:
                 return False
-            left = outages.leave(connection, Turn(job_id, job.run, destination, 0))
+            left = outages.leave(connection, job_id, destination)
             if not left or job.state != "delivering":
                 return False
             days = self.pace.patience_s / 86_400

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.attacks import body, element, spliced
 from tests.node_process import RunningNode, a_node, crdl
 from tests.raw_sender import AbortedError, RawSender
 from tests.receive_fixtures import an_ultrasound
+from tests.waiting import wait_for
 
 PATIENT = {
     "PatientName": "Zzyzxqwv^Unmistakable",
@@ -64,10 +64,9 @@ def test_no_log_line_names_the_patient(
                 sender.release()
         except AbortedError:
             continue
-    deadline = time.monotonic() + 120
-    while {job["state"] for job in node.jobs()} != {"delivering"} or len(node.jobs()) != 2:
-        assert time.monotonic() < deadline, node.log()
-        time.sleep(0.3)
+    wait_for(
+        lambda: [job["state"] for job in node.jobs()] == ["delivering"] * 2, node.log, 120, 0.3
+    )
     findings = [node.job(job["id"])["findings"][0] for job in node.jobs()]
     assert {finding["status"] for finding in findings} == {"assessed", "refused"}
     doctor = node.crdl("doctor", check=False)

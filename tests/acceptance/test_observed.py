@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from node.audit.pseudonym import PSEUDONYM
 from tests.acceptance.studies import a_study
 from tests.node_process import RunningNode, a_node, crdl
 from tests.peers import orthanc, storescu
+from tests.waiting import wait_for
 from tests.web_fixtures import PASSWORD
 
 COLLECTOR = Path(__file__).parents[1] / "otlp_collector.py"
@@ -58,13 +58,6 @@ def a_watched_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched
     process.wait(10)
 
 
-def until(true: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
 def test_a_study_is_one_trace_and_its_lines_name_nobody(
     a_watched_node: Watched, tmp_path: Path
 ) -> None:
@@ -72,7 +65,7 @@ def test_a_study_is_one_trace_and_its_lines_name_nobody(
     storescu("127.0.0.1", node.dicom_port, study.files)
     (job,) = node.settled(1)
     assert job["state"] == "done"
-    until(lambda: bool(a_watched_node.spans()))
+    wait_for(a_watched_node.spans, every_s=0.5)
     spans = {one["name"]: one for one in a_watched_node.spans()}
     assert len({one["trace"] for one in spans.values()}) == 1
     assert {"report", "receive", "pair", "queue", "assess", "deliver", "deliver to pacs"} <= set(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tests.acceptance.studies import SentStudy, a_study
 from tests.node_process import RunningNode, crdl, start, write_config
 from tests.peers import Orthanc, free_ports, orthanc
 from tests.postgres import postgres
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.peers, pytest.mark.bench]
 
@@ -80,9 +80,9 @@ def test_the_restored_node_delivers_what_the_lost_one_had_not(
         node = start(config)
         send(studies[0], node)
         first = open_engine(old_url)
-        _until(lambda: reported(pacs, studies)[studies[0].seg_uid] == 1)
+        wait_for(lambda: reported(pacs, studies)[studies[0].seg_uid] == 1, patience_s=90)
     send(studies[1], node)  # nobody takes its report: the archive is down
-    _until(lambda: len(stored(first)) >= 4)  # SR and companion of both
+    wait_for(lambda: len(stored(first)) >= 4, patience_s=90)  # SR and companion of both
     node.crdl("backup", *backup)
     before = stored(first)
     tree = node.tree()
@@ -102,7 +102,7 @@ def test_the_restored_node_delivers_what_the_lost_one_had_not(
         try:
             send(studies[1], node)  # its PACS forwards again what it is not sure of
             send(studies[2], node)
-            _until(lambda: set(reported(pacs, studies).values()) == {1}, timeout_s=180)
+            wait_for(lambda: set(reported(pacs, studies).values()) == {1}, patience_s=180)
             second = open_engine(new_url)
             assert stored(second).items() >= before.items()  # stored reports keep their UIDs
             with second.connect() as connection:
@@ -112,12 +112,3 @@ def test_the_restored_node_delivers_what_the_lost_one_had_not(
         finally:
             assert node.stop() == 0
         assert set(reported(pacs, studies).values()) == {1}
-
-
-def _until(done: Callable[[], bool], timeout_s: float = 90) -> None:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if done():
-            return
-        time.sleep(0.2)
-    raise AssertionError("it did not come about")

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from node.database import open_engine
 from tests.attacks import ATTACKS, UID, Attack, an_image, body, element, spliced
 from tests.raw_sender import AbortedError, RawSender, a_request_without_an_id
-from tests.receive_peers import wait_for
+from tests.waiting import wait_for
 
 MEMORY_BYTES = 300 << 20
 

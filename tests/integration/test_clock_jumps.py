@@ -17,6 +17,7 @@ from node.jobs.dbos_engine import DbosEnqueuer
 from node.jobs.recovery import Sweeper
 from tests.factories import a_seg, a_segment, an_image
 from tests.jobs_fixtures import DATABASES, Node, a_database, a_node, keep
+from tests.waiting import PATIENCE_S
 
 HOUR_S = 3600.0
 
@@ -81,7 +82,7 @@ def test_a_beat_from_the_future_neither_hides_the_dead_nor_buries_the_living(
                 connection.execute(insert(Lease).values(**values))
         sweeper.sweep()
         assert {"died-before-the-jump", "alive"} <= _leases(a_running_node)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while "died-before-the-jump" in _leases(a_running_node):
             assert time.monotonic() < deadline, "the dead one is never found"
             time.sleep(0.3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from node.service.commitments import commitment_taker
 from node.service.compose import compose
 from tests.deliver_fixtures import COMMITMENT, COMMITMENT_INSTANCE, AnArchive, an_archive, an_object
 from tests.receive_fixtures import Desk, a_desk_in, listening
+from tests.waiting import wait_for
 
 BOTH = ["proven", "proven"]
 
@@ -68,11 +68,9 @@ class Node:
             return len(set(connection.scalars(select(Commitment.transaction_root))))
 
     def comes_to(self, what: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
-        while not what():
-            if time.monotonic() > deadline:
-                pytest.fail(f"deliveries {self.states()}, job {self.job_state()}: {self.words()}")
-            time.sleep(0.02)
+        wait_for(
+            what, lambda: f"deliveries {self.states()}, job {self.job_state()}: {self.words()}"
+        )
 
     def begin(self) -> None:
         with self.desk.engine.begin() as connection:

@@ -26,6 +26,7 @@ from node.service.commitments import commitment_taker
 from node.service.pledging import commitment_requests, pledger
 from tests.deliver_fixtures import COMMITMENT, COMMITMENT_INSTANCE, AnArchive, an_archive
 from tests.receive_fixtures import US, Desk, a_desk_in, an_ultrasound, listening
+from tests.waiting import wait_for
 
 SHORT = Timeouts(connect_s=2, commitment_s=0.3)
 
@@ -122,10 +123,7 @@ class Node:
             return list(connection.scalars(query.order_by(LedgerInstance.id)))
 
     def comes_to(self, state: str) -> None:
-        deadline = time.monotonic() + 15
-        while self.row().state != state:
-            assert time.monotonic() < deadline, f"the request is {self.row().state}"
-            time.sleep(0.05)
+        wait_for(lambda: self.row().state == state, lambda: f"the request is {self.row().state}")
 
 
 @contextmanager

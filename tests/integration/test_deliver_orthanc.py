@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +18,7 @@ from node.deliver.package import Outgoing, read_outgoing
 from node.deliver.send import SendResult, send_files
 from tests.deliver_fixtures import SETTINGS, an_archive, an_object, dataset_bytes
 from tests.peers import Orthanc, free_ports, orthanc, storescu
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.peers
 
@@ -144,9 +144,7 @@ def test_a_pacs_forwards_what_it_gets_where_a_script_says(tmp_path: Path) -> Non
         known = {"elsewhere": ("ELSEWHERE", "127.0.0.1", elsewhere.port)}
         with orthanc(tmp_path / "orthanc", lua=script, modalities=known) as peer:
             storescu(peer.host, peer.dicom_port, [report.path])
-            end = time.monotonic() + 20
-            while not elsewhere.received and time.monotonic() < end:
-                time.sleep(0.05)
+            wait_for(lambda: elsewhere.received)
     assert elsewhere.received == [
         (report.sop_instance_uid, dataset_bytes(report.path.read_bytes()))
     ]

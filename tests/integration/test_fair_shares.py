@@ -14,6 +14,7 @@ from node.jobs.arriving import arrivals
 from node.jobs.stages import Assessment, AssessmentRequest
 from tests.factories import a_seg, a_segment, an_image
 from tests.jobs_fixtures import DATABASES, Node, Rooms, a_database, a_node, keep
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -80,9 +81,7 @@ def test_a_quiet_sender_and_an_urgent_study_do_not_wait_for_a_busy_one(
     send(node, "BUSY", "30", "STAT")
     queued(node, 13)
     node.rooms.open = True
-    end = time.monotonic() + 30
-    while len(node.rooms.requests) < 13 and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_for(lambda: len(node.rooms.requests) >= 13)
     order = [request.seg_uid.split(".")[-2] for request in node.rooms.requests]
     assert len(order) == 13
     assert order[1] == "30"  # the first was under way already

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -43,6 +42,7 @@ from tests.receive_fixtures import (
     encoded,
     listening,
 )
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -329,9 +329,7 @@ def test_the_queue_engine_runs_what_pairing_asked_for(
         engine.start({"fetch": node.handlers["fetch"]}, {"fetch": 1})
         with node.desk.engine.begin() as connection:
             engine.enqueue(connection, replace(task, delay_s=0.1))
-        deadline = time.monotonic() + 10
-        while not node.asked() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(node.asked)
         engine.stop(5)
         assert "nothing there" in node.reason()[1]
     assert len(questions) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, func, select, update
@@ -18,6 +18,7 @@ from node.jobs.outage_watch import OutageWatch
 from node.jobs.stages import Parcel, Receipt
 from tests.factories import a_seg, a_segment, an_image
 from tests.jobs_fixtures import DATABASES, Node, a_database, a_node
+from tests.waiting import wait_for
 
 JOBS = 12
 BRISK = Pace(failures_to_open=2, first_probe_s=0.4, longest_probe_s=0.8, widest=3)
@@ -64,10 +65,7 @@ def in_line(node: Node) -> int:
 
 
 def comes_to_stand_in_line(node: Node, jobs: int) -> None:
-    deadline = time.monotonic() + 20
-    while in_line(node) < jobs:
-        assert time.monotonic() < deadline, f"{in_line(node)} of {jobs} stand in line"
-        time.sleep(0.05)
+    wait_for(lambda: in_line(node) >= jobs, lambda: f"{in_line(node)} of {jobs} stand in line")
 
 
 def events(node: Node) -> list[str]:
@@ -120,9 +118,7 @@ def test_what_comes_while_it_is_down_waits_behind_and_a_cancelled_job_holds_nobo
     oldest = min(job["id"] for job in node.jobs())
     node.desk.cancel(oldest)
     node.rooms.receipts = up
-    deadline = time.monotonic() + 15
-    while in_line(node) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: not in_line(node))
     assert Counter(job["state"] for job in node.jobs()) == {"done": 5, "dead": 1}
     assert in_line(node) == 0
 
@@ -152,14 +148,39 @@ def test_whoever_has_stood_in_line_for_days_is_given_up_where_a_person_sees_it(
     with node.database.begin() as connection:
         connection.execute(update(InLine).values(since=utc_now() - timedelta(days=4)))
     watch = OutageWatch(node.database, Trail("test"), node.engine, BRISK)
-    deadline, given_up = time.monotonic() + 15, 0
-    while given_up < 2 and time.monotonic() < deadline:
-        given_up += watch.look()
-        time.sleep(0.1)
-    dead = [job for job in node.jobs() if job["state"] == "dead"]
-    assert len(dead) == given_up >= 2
+    given_up: list[int] = []
+
+    def looks() -> bool:
+        given_up.append(watch.look())
+        return in_line(node) == 0
+
+    wait_for(looks)
+    dead = node.settles("dead", 3)
+    assert sum(given_up) == 3
     assert {job["reason"] for job in dead} == {"a destination was not reached"}
+    assert events(node)[0] == "destination-down", "nobody knows that it is up"
     node.rooms.receipts = up
     for job in dead:
         node.desk.retry(job["id"])
+    comes_to_stand_in_line(node, 3)
+    watch.look()
     node.settles("done", 3)
+    assert events(node) == ["destination-up", "destination-down"]
+
+
+def test_who_goes_to_see_has_waited_since_it_first_came(a_node_before_a_pacs: Node) -> None:
+    node = a_node_before_a_pacs
+    node.rooms.receipts = down
+    receive(node, 1)
+    comes_to_stand_in_line(node, 1)
+    since = _since(node)
+    tried = len(node.rooms.deliveries)
+    wait_for(lambda: len(node.rooms.deliveries) >= tried + 2)
+    assert _since(node) == since
+    node.rooms.receipts = up
+    node.settles("done")
+
+
+def _since(node: Node) -> datetime | None:
+    with node.database.connect() as connection:
+        return connection.scalar(select(InLine.since))

@@ -195,16 +195,16 @@ def test_a_dead_archive_is_said() -> None:
 def test_an_archive_that_does_not_answer_costs_the_wait_once() -> None:
     question = EarlierQuestion("P", "", NOW, "")
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        stage = earlier_stage(asking(silent.getsockname()[1]), wait_s=0.5)
+        stage = earlier_stage(asking(silent.getsockname()[1]), wait_s=2)
         assert stage is not None
         began = time.monotonic()
         answer = stage(question)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert answer.priors == ()
         assert answer.failure
         began = time.monotonic()
         assert "not asked" in stage(question).failure
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < 1.5
 
 
 def test_one_patient_who_cannot_be_asked_about_stops_nobody() -> None:

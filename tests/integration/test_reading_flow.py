@@ -18,6 +18,7 @@ from node.jobs.outcomes import OutcomeSaid, keep_outcomes
 from sr_templates.readings import LesionRead, ReportRead
 from tests.factories import STUDY, a_seg, a_segment, an_image
 from tests.jobs_fixtures import DATABASES, Node, a_database, a_node
+from tests.waiting import wait_for
 
 GREY = "1.2.3.1"
 SEG = "1.2.3.9"
@@ -72,9 +73,7 @@ def sends(node: Node, report: ReportRead | None, uid: str = "") -> str:
     node.rooms.report = report
     before = len(ledger(node))
     node.receive(an_sr(uid))
-    deadline = time.monotonic() + 10
-    while len(ledger(node)) == before and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: len(ledger(node)) > before)
     return node.uid(uid)
 
 

@@ -25,8 +25,8 @@ from tests.receive_fixtures import (
 from tests.receive_peers import (
     associate,
     send,
-    wait_for,
 )
+from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize(

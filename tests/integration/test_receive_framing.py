@@ -21,7 +21,7 @@ from tests.raw_sender import (
     status_of,
 )
 from tests.receive_fixtures import Desk, an_ultrasound, listening
-from tests.receive_peers import wait_for
+from tests.waiting import wait_for
 
 Framing = Callable[[bytes, bytes], list[bytes]]
 CONTEXT = 1  # of US

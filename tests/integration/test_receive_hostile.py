@@ -29,8 +29,8 @@ from tests.receive_peers import (
     a_store_command,
     associate,
     send,
-    wait_for,
 )
+from tests.waiting import wait_for
 
 
 def test_a_broken_off_transfer_leaves_no_file_and_no_row(
@@ -80,7 +80,7 @@ def test_a_hostile_peer_is_dropped_and_the_next_sender_served(
     with listening(a_desk_with(limits={"pdu_s": 1.0})) as address:
         with socket.create_connection(address) as connection:
             connection.sendall(attack)
-            assert closed_within(connection, 6)
+            assert closed_within(connection, 20)
         association = associate(address)
         assert send(association, written(tmp_path, an_ultrasound())) == 0x0000
         association.release()
@@ -98,8 +98,8 @@ def test_a_sender_of_single_bytes_is_dropped_at_the_deadline(
                     time.sleep(0.05)
             except OSError:
                 pass
-            assert closed_within(connection, 6)
-        assert time.monotonic() - started < 5
+            assert closed_within(connection, 20)
+        assert time.monotonic() - started < 9  # all bytes would take ten
 
 
 def test_command_sets_without_end_are_aborted(a_receiver: tuple[str, int]) -> None:
@@ -112,7 +112,7 @@ def test_command_sets_without_end_are_aborted(a_receiver: tuple[str, int]) -> No
                 connection.sendall(a_pdv(bytes(10_000), 0x01))
         except OSError:
             return
-        assert closed_within(connection, 5)
+        assert closed_within(connection, 20)
 
 
 def announced_as(dataset: Dataset, uid: str) -> Dataset:

@@ -20,8 +20,8 @@ from tests.receive_peers import (
     a_store_command,
     associate,
     send,
-    wait_for,
 )
+from tests.waiting import wait_for
 
 TRANSIENT_CONGESTION = b"\x02\x03\x01"  # PS3.8 table 9-21
 TRANSIENT_LIMIT = b"\x02\x03\x02"

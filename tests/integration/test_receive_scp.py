@@ -57,8 +57,8 @@ from tests.receive_fixtures import (
 from tests.receive_peers import (
     associate,
     send,
-    wait_for,
 )
+from tests.waiting import PATIENCE_S, wait_for
 
 ENCAPSULATED = (
     JPEGBaseline8Bit,
@@ -197,9 +197,10 @@ def test_a_restart_closes_what_a_killed_receiver_left(a_desk: Desk) -> None:
 def test_a_stopping_receiver_finishes_what_runs_and_admits_nobody(
     a_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = a_desk.inbox.accept
+    real, begun = a_desk.inbox.accept, threading.Event()
 
     def slow(*arguments: Any, **named: Any) -> Any:
+        begun.set()
         time.sleep(1.0)
         return real(*arguments, **named)
 
@@ -211,12 +212,12 @@ def test_a_stopping_receiver_finishes_what_runs_and_admits_nobody(
     path = written(tmp_path, an_ultrasound())
     sender = threading.Thread(target=lambda: statuses.append(send(association, path)))
     sender.start()
-    time.sleep(0.4)
+    assert begun.wait(PATIENCE_S)
     stopper = threading.Thread(target=receiver.stop)
     stopper.start()
-    sender.join(10)
+    sender.join(PATIENCE_S)
     association.release()
-    stopper.join(10)
+    stopper.join(PATIENCE_S)
     assert statuses == [0x0000]
     assert a_desk.standings() == ["current"]
     with pytest.raises(ConnectionRefusedError):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import httpx
@@ -31,6 +30,7 @@ from node.web.app import create_app
 from node.web.console.router import console_router
 from node.web.readiness import standard_checks
 from tests.receive_fixtures import Desk, a_desk_in, an_ultrasound, encoded
+from tests.waiting import wait_for
 
 STOW = 'multipart/related; type="application/dicom"; boundary=XX'
 
@@ -215,14 +215,6 @@ def test_a_broken_off_request_leaves_nothing(a_site: Site) -> None:
         wait_for(a_site.desk.spooled)
     wait_for(lambda: not a_site.desk.spooled())
     assert a_site.desk.standings() == []
-
-
-def wait_for(condition: Any, seconds: float = 8) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_ready_node_says_so(a_site: Site) -> None:

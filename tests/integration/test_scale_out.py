@@ -20,6 +20,7 @@ from node.jobs.dbos_engine import DbosEngine, DbosEnqueuer, unfinished_by_versio
 from node.jobs.engine import Lane, Task
 from node.service.executors import executor_name, holding, lanes
 from tests.jobs_fixtures import DATABASES, a_database
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,13 +67,6 @@ def put(engine: DbosEnqueuer, database: Engine, lane: str, number: int) -> None:
             engine.enqueue(connection, Task("delivery", key, (lane, one), lane=lane))
 
 
-def wait_until(met: object, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def test_a_destination_gets_no_more_at_once_and_a_minute_than_it_bears(
     a_shared_database: Engine,
 ) -> None:
@@ -84,7 +78,7 @@ def test_a_destination_gets_no_more_at_once_and_a_minute_than_it_bears(
         put(engine, a_shared_database, "few", 5)
         put(engine, a_shared_database, "slow", 4)
         put(engine, a_shared_database, "free", 8)
-        wait_until(lambda: handler.begun.count("slow") == 4 and handler.begun.count("free") == 8)
+        wait_for(lambda: handler.begun.count("slow") == 4 and handler.begun.count("free") == 8)
         assert handler.most["slow"] == 1
         assert handler.most["free"] > 1
         assert handler.begun.count("few") == 2
@@ -106,7 +100,7 @@ def test_tasks_of_a_destination_that_lost_its_limits_are_not_forgotten(
     after = DbosEngine(a_shared_database, "after")
     after.start({"delivery": handler}, {"delivery": 2})
     try:
-        wait_until(lambda: handler.begun.count("old") == 2)
+        wait_for(lambda: handler.begun.count("old") == 2)
     finally:
         after.stop(5)
 
@@ -146,13 +140,13 @@ def test_two_versions_side_by_side_run_their_own_tasks_and_lose_none(
     with a_version(an_address, "old", diary):
         enqueue(old, "first")
         enqueue(new, "early")  # the new receiver is up before any new worker is
-        wait_until(lambda: "old first" in lines())
+        wait_for(lambda: "old first" in lines())
         assert unfinished_by_version(a_shared_database).get("new") == 1
         with a_version(an_address, "new", diary):
-            wait_until(lambda: "new early" in lines())
+            wait_for(lambda: "new early" in lines())
             enqueue(old, "last")
             enqueue(new, "later")
-            wait_until(lambda: len(lines()) == 4)
+            wait_for(lambda: len(lines()) == 4)
     assert lines() == ["new early", "new later", "old first", "old last"]
     old.close()
     new.close()
@@ -164,7 +158,7 @@ def test_finished_tasks_are_forgotten_and_waiting_ones_are_not(a_shared_database
     engine.start({"delivery": handler}, {"delivery": 4})
     try:
         put(engine, a_shared_database, "done", 3)
-        wait_until(lambda: handler.begun.count("done") == 3)
+        wait_for(lambda: handler.begun.count("done") == 3)
         time.sleep(0.5)
         with a_shared_database.begin() as connection:
             waiting = Task("delivery", "waits", ("waits", 1), delay_s=600)

@@ -1,8 +1,8 @@
 """A later report makes the earlier one old, and no archive is ever without one."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +11,7 @@ from node.jobs.stages import Parcel, Receipt, Wish
 from node.jobs.withdrawing import list_reports
 from tests.factories import a_seg, a_segment, an_image
 from tests.jobs_fixtures import Node, a_database, a_node
+from tests.waiting import wait_for
 
 GREY = "1.2.3.1"
 WISHES = (
@@ -77,13 +78,13 @@ def test_a_report_is_not_rejected_where_the_new_one_did_not_arrive(a_running_nod
 
     a_running_node.rooms.receipts = receipts
     a_second_report(a_running_node)
-    for _ in range(100):
-        late = max(a_running_node.jobs(), key=lambda job: job["id"])
-        if late["state"] == "dead":
-            break
-        time.sleep(0.1)
+
+    def latest() -> dict[str, Any]:
+        return max(a_running_node.jobs(), key=lambda job: job["id"])
+
+    wait_for(lambda: latest()["state"] == "dead")
+    late = latest()
     shown = show_job(a_running_node.database, late["id"])
-    assert shown["state"] == "dead"
     assert not any(one.startswith(b"superseded") for one in sent(a_running_node, "keeps"))
     errors = {one["last_error"] for one in shown["deliveries"]}
     assert errors == {"connection refused", "the report that supersedes did not arrive"}
@@ -100,10 +101,7 @@ def test_a_destination_that_wants_no_refusals_keeps_the_report_it_has(
     a_first_report(a_running_node)
     a_running_node.rooms.refuse = True
     a_second_report(a_running_node)
-    for _ in range(100):
-        if {job["state"] for job in a_running_node.jobs()} == {"done", "refused"}:
-            break
-        time.sleep(0.1)
+    wait_for(lambda: {job["state"] for job in a_running_node.jobs()} == {"done", "refused"})
     assert sent(a_running_node, "picky") == [b"SR"]
     assert len(sent(a_running_node, "quiet")) == 2
 

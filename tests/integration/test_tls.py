@@ -31,7 +31,8 @@ from tests.certificates import Authority, Issued, openssl
 from tests.node_process import crdl, write_config
 from tests.peers import require
 from tests.receive_fixtures import Desk, an_ultrasound, written
-from tests.receive_peers import associate, send, wait_for
+from tests.receive_peers import associate, send
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +214,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart(
         time.sleep(1.1)
         assert _shown(address) == fingerprint_of(first.certificate)
         _copy(second, served)
-        time.sleep(1.1)
-        assert _shown(address) == fingerprint_of(second.certificate)
+        wait_for(lambda: _shown(address) == fingerprint_of(second.certificate))
         assert send(held, written(tmp_path, an_ultrasound())) == 0x0000
         held.release()
         wait_for(lambda: _renewals(a_desk))

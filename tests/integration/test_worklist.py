@@ -35,6 +35,7 @@ from node.worklist.teller import EVENT, Teller
 from node.worklist.worklist import PUSH, Worklist
 from tests.receive_fixtures import Desk, a_desk_in, listening
 from tests.unit.test_ups_states import a_workitem
+from tests.waiting import wait_for
 
 MINE, THEIRS = "2.25.1001", "2.25.1002"
 
@@ -52,9 +53,7 @@ class Subscriber:
         return 0x0000, None
 
     def hears(self, number: int) -> list[tuple[str, int, Dataset]]:
-        deadline = time.monotonic() + 10
-        while len(self.heard) < number and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(lambda: len(self.heard) >= number)
         return self.heard
 
 

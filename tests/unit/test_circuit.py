@@ -160,12 +160,14 @@ def test_a_failure_on_the_way_up_stops_the_line() -> None:
 
 def test_one_without_anything_to_deliver_hands_its_ticket_on() -> None:
     circuit = Circuit("open", 9, 4)
-    assert after_nothing(circuit, Line(3, 0), pace=PACE) == Order(circuit, release=1)
-    assert after_nothing(circuit, Line(0, 1), pace=PACE) == Order(circuit)
-    emptied = after_nothing(circuit, Line(), pace=PACE).circuit
-    assert (emptied.state, emptied.failures) == ("closed", PACE.failures_to_open - 1)
-    again = after_failure(emptied, valid=False, pace=PACE, draw=0.0)
-    assert again.circuit.state == "open", "it is still known that it was down"
+    assert after_nothing(circuit, Line(3, 0)) == Order(circuit, release=1)
+    assert after_nothing(circuit, Line(0, 1)) == Order(circuit)
+
+
+def test_a_destination_before_which_nobody_is_left_is_as_down_or_up_as_it_was() -> None:
+    down = Circuit("open", 9, 4)
+    assert after_nothing(down, Line()) == Order(down)
+    assert after_nothing(Circuit("ramp", 0, 4), Line()) == Order(Circuit("closed", 0, 4))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from node.receive.parser import HeaderParser
 from node.receive.settling import Settler
 from sr_templates.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from tests.receive_fixtures import Desk, a_desk_in, a_document, an_ultrasound, encoded
+from tests.waiting import PATIENCE_S, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +244,23 @@ def test_a_header_that_takes_too_long_is_refused_and_the_next_one_is_read(tmp_pa
         assert parser.read(good).rows == 4
 
 
+@contextmanager
+def _opened_by_the_child(fifo: Path) -> Iterator[None]:
+    """Hold the end of a pipe that nothing is written to, once somebody wants to read the other."""
+    ends: list[int] = []
+
+    def open_it() -> bool:
+        with suppress(OSError):  # nobody reads
+            ends.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(ends)
+
+    wait_for(open_it)
+    try:
+        yield
+    finally:
+        os.close(ends[0])
+
+
 def test_a_killed_header_child_costs_one_instance_and_one_restart(tmp_path: Path) -> None:
     stuck = tmp_path / "fifo"
     os.mkfifo(stuck)
@@ -262,9 +280,9 @@ def test_a_killed_header_child_costs_one_instance_and_one_restart(tmp_path: Path
         (child,) = (child for child in children() if child.pid not in before)
         reader = threading.Thread(target=read)
         reader.start()
-        time.sleep(0.2)
-        child.kill()
-        reader.join(5)
+        with _opened_by_the_child(stuck):
+            child.kill()
+            reader.join(PATIENCE_S)
         assert failures == ["reading the header broke the reading process"]
         assert parser.read(good).rows == 4
         (fresh,) = (child for child in children() if child.pid not in before)
