@@ -62,8 +62,9 @@ class InstanceHeader:
     """What the node remembers of an instance without its pixels.
 
     Attributes:
-        pixels_sha256: SHA-256 of the encoded pixel data; "" where there is none. It tells an
-            update of the demographics from a conflict.
+        pixels_sha256: SHA-256 of the encoded masks of a SEG, of a document, and of the pixels
+            of what came under a known UID; else "". It tells an update of the demographics from
+            a conflict.
         colour_flow: The header says that colour flow is shown: Ultrasound Color Data Present
             (0028,0014), a colour-flow region (PS3.3 section C.8.5.5.1.2) or Image Type value 4.
         requested_priority: Requested Procedure Priority (0040,1003), of the instance or of the

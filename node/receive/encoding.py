@@ -1,4 +1,8 @@
-"""The bytes of an instance: where its data set starts, where its pixels lie, and their hash."""
+"""The bytes of an instance: where its data set starts, where its pixels lie, and their hash.
+
+To hash an image's pixels beside its file would cost as much again as the file; so they are hashed
+where something depends on it, and else only counted.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import hashlib
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,16 +82,41 @@ def pixel_hash(file: BinaryIO, encoding: Encoding) -> str:
     Raises:
         IntakeError: If the file ends before the pixel data does.
     """
-    _, vr, length = _element(file, encoding)
     digest = hashlib.sha256()
-    if length == UNDEFINED_LENGTH:
-        while (item := _element(file, encoding))[0] != _SEQUENCE_DELIMITER:
-            if item[0] != _ITEM:
-                raise IntakeError("the encapsulated pixel data is damaged")
-            _hash(file, item[2], digest, swap=False)
-    else:
-        _hash(file, length, digest, swap=not encoding.little and vr == b"OW")
+    for length, swap in _pixel_values(file, encoding):
+        _hash(file, length, digest, swap=swap)
     return digest.hexdigest()
+
+
+def require_pixels(file: BinaryIO, encoding: Encoding) -> None:
+    """Make sure that the file holds all of the pixel data whose element starts at its position.
+
+    Raises:
+        IntakeError: If the file ends before the pixel data does.
+    """
+    start = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(start)
+    for length, _ in _pixel_values(file, encoding):
+        if (end := file.tell() + length) > size:
+            raise IntakeError(f"the pixel data ends {end - size} bytes too early")
+        file.seek(end)
+
+
+def _pixel_values(file: BinaryIO, encoding: Encoding) -> Iterator[tuple[int, bool]]:
+    """Go to each value of the pixel data; the caller reads or passes it.
+
+    Yields:
+        The length of the value in bytes, and whether they are words in the order of big endian.
+    """
+    _, vr, length = _element(file, encoding)
+    if length != UNDEFINED_LENGTH:
+        yield length, not encoding.little and vr == b"OW"
+        return
+    while (item := _element(file, encoding))[0] != _SEQUENCE_DELIMITER:
+        if item[0] != _ITEM:
+            raise IntakeError("the encapsulated pixel data is damaged")
+        yield item[2], False
 
 
 def _transfer_syntax(file: BinaryIO) -> str:

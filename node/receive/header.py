@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -24,7 +26,13 @@ from pydicom.tag import BaseTag
 from node.case import InstanceHeader
 from node.errors import IntakeError
 from node.receive import attributes as read
-from node.receive.encoding import UNDEFINED_LENGTH, Encoding, open_data_set, pixel_hash
+from node.receive.encoding import (
+    UNDEFINED_LENGTH,
+    Encoding,
+    open_data_set,
+    pixel_hash,
+    require_pixels,
+)
 from node.receive.references import references
 from node.receive.segments import segments
 
@@ -44,10 +52,10 @@ _COLOUR_FLOW_BITS = 0x0010 | 0x0100  # Color Doppler, Color Power Mode: section 
 
 
 def read_header(path: Path) -> InstanceHeader:
-    """Read what the node remembers of an instance; the pixels are only hashed.
+    """Read what the node remembers of an instance; the pixels of an image are only counted.
 
-    An instance without pixels has in their place the hash of its document: Content Sequence,
-    Encapsulated Document or Graphic Annotation Sequence, in Explicit VR Little Endian.
+    The masks of a SEG are hashed, since its reports are named after them, and so is the document
+    of an instance without pixels.
 
     Args:
         path: A Part 10 file (PS3.10 section 7.1).
@@ -55,16 +63,43 @@ def read_header(path: Path) -> InstanceHeader:
     Raises:
         IntakeError: If it is no DICOM, lacks what identifies an instance, or is built to harm.
     """
+    with _readable(path) as (file, encoding):
+        dataset = _read(file, encoding)
+        is_mask = read.required_uid(dataset, "SOPClassUID") in _SEGMENTATIONS
+        is_image = _at_pixels(file) and not is_mask
+        if is_image:
+            require_pixels(file, encoding)
+        content = "" if is_image else _content_hash(file, encoding, dataset)
+        _load_what_is_needed(file, dataset)
+        return _header(dataset, encoding, content)
+
+
+def read_content_hash(path: Path) -> str:
+    """Hash what an instance says whatever its header: its pixels, else its document.
+
+    The document is the Content Sequence, Encapsulated Document or Graphic Annotation Sequence, in
+    Explicit VR Little Endian.
+
+    Args:
+        path: A Part 10 file that `read_header` could read.
+
+    Returns:
+        A SHA-256, "" of an instance that has neither.
+
+    Raises:
+        IntakeError: See `read_header`.
+    """
+    with _readable(path) as (file, encoding):
+        return _content_hash(file, encoding, _read(file, encoding))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[tuple[BinaryIO, Encoding]]:
+    """Open a file at its data set; whatever is wrong with it becomes an `IntakeError`."""
     try:
         file, encoding = open_data_set(path)
         with file:
-            dataset = _read(file, encoding)
-            at_pixels = file.read(1) != b""
-            if at_pixels:
-                file.seek(-1, io.SEEK_CUR)
-            pixels = pixel_hash(file, encoding) if at_pixels else ""
-            _load_what_is_needed(file, dataset)
-            return _header(dataset, encoding, pixels or _document_hash(dataset))
+            yield file, encoding
     except RecursionError as error:
         raise IntakeError("sequences are nested too deeply") from error
     except MemoryError as error:
@@ -94,6 +129,21 @@ def _read(file: BinaryIO, encoding: Encoding) -> Dataset:
         stop_when=at_pixels,
         defer_size=_LARGE_VALUE_BYTES,
     )
+
+
+def _at_pixels(file: BinaryIO) -> bool:
+    """Tell whether the data set goes on; `_read` stops where its pixels begin."""
+    if not file.read(1):
+        return False
+    file.seek(-1, io.SEEK_CUR)
+    return True
+
+
+def _content_hash(file: BinaryIO, encoding: Encoding, dataset: Dataset) -> str:
+    if _at_pixels(file):
+        return pixel_hash(file, encoding)
+    _load_what_is_needed(file, dataset)
+    return _document_hash(dataset)
 
 
 def _load_what_is_needed(file: BinaryIO, dataset: Dataset) -> None:

@@ -1,4 +1,7 @@
-"""The child process that reads headers: a path a line in, a header or a reason a line out.
+"""The child process that reads what is received: a question a line in, an answer a line out.
+
+A question is what is wanted, `header` or `content_hash`, and a path; the answer is that, or a
+reason why not.
 
 Started by `parser` as `python -m node.receive.header_child`; it ends when its input does, so it
 never outlives the receiver.
@@ -16,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from node.errors import IntakeError
-from node.receive.header import read_header
+from node.receive.header import read_content_hash, read_header
 
 HEADER_MEMORY_BYTES: Final = 512 << 20
 
@@ -32,12 +35,15 @@ def main() -> None:
     gc.freeze()  # all that is loaded by now is no garbage
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
-        print(_answer(Path(json.loads(line))), file=answers, flush=True)
+        wanted, path = json.loads(line)
+        print(_answer(wanted, Path(path)), file=answers, flush=True)
 
 
-def _answer(path: Path) -> str:
+def _answer(wanted: str, path: Path) -> str:
     try:
-        return json.dumps({"header": read_header(path).to_json()})
+        if wanted == "header":
+            return json.dumps({wanted: read_header(path).to_json()})
+        return json.dumps({wanted: read_content_hash(path)})
     except IntakeError as error:
         return json.dumps({"error": str(error)})
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from node.receive.group import Group
 from node.receive.parser import HeaderParser
 from node.receive.refusals import RefusalLog
 from node.receive.room import Room
-from node.receive.settling import Accepted, Arrived, Enqueue, Settler
+from node.receive.settling import Accepted, Arrived, Enqueue, Settler, Undecided
 
 _LOG = logging.getLogger(__name__)
 _SOURCE_CHARACTERS: Final = 80
@@ -52,7 +53,9 @@ class Inbox:
         self.contexts = Contexts.load(accept_deflated=settings.accept_deflated)
         self._parser = parser
         settler = Settler(engine, blobs, trail, enqueue)
-        self._settling: Group[Arrived, Accepted] = Group(settler.settle, self._has_others)
+        self._settling: Group[Arrived, Accepted | Undecided] = Group(
+            settler.settle, self._has_others
+        )
         self._refusals = RefusalLog(engine, trail)
         self._underway = 0
         self._counting = threading.Lock()
@@ -91,13 +94,34 @@ class Inbox:
                 blob = self.blobs.keep(spooled, sha256)
                 passing("kept")
                 arrived = Arrived(blob, header, source, association_id)
-                return self._settling.do(header.sop_instance_uid, arrived)
+                return self._settle(arrived)
         except (IntakeError, BlobError, SQLAlchemyError) as error:
             declined = _declined(_reason(error), header, announced)
             self._refusals.record(declined, header, announced, source, association_id)
             raise declined from error
         finally:
             spooled.unlink(missing_ok=True)
+
+    def _settle(self, arrived: Arrived) -> Accepted:
+        """Have it settled; hash pixels until its standing can be told."""
+        while True:
+            outcome = self._settling.do(arrived.header.sop_instance_uid, arrived)
+            if isinstance(outcome, Accepted):
+                return outcome
+            found = {sha256: self._content_hash(sha256) for sha256 in outcome.files}
+            own = found.get(arrived.blob.sha256) or arrived.header.pixels_sha256
+            header = replace(arrived.header, pixels_sha256=own)
+            arrived = replace(arrived, header=header, hashes={**arrived.hashes, **found})
+
+    def _content_hash(self, sha256: str) -> str | None:
+        """Hash the pixels of a file of the store; None if it cannot be read any more."""
+        try:
+            return self._parser.content_hash(self.blobs.path(sha256))
+        except OutOfResourcesError:
+            raise
+        except IntakeError as error:
+            _LOG.error("the blob %s cannot be compared: %s", sha256, error)
+            return None
 
     @contextmanager
     def _underway_too(self) -> Iterator[None]:

@@ -13,8 +13,9 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import node
 from node.case import InstanceHeader
@@ -43,9 +44,21 @@ class HeaderParser:
             IntakeError: If the file is not acceptable, or its child died or overran the deadline.
             OutOfResourcesError: If no child can be started.
         """
+        return InstanceHeader.from_json(self._ask("header", path)["header"])
+
+    def content_hash(self, path: Path) -> str:
+        """Hash the pixels, else the document, of a Part 10 file: `header.read_content_hash`.
+
+        Raises:
+            IntakeError: See `read`.
+            OutOfResourcesError: See `read`.
+        """
+        return str(self._ask("content_hash", path)["content_hash"])
+
+    def _ask(self, wanted: str, path: Path) -> Mapping[str, Any]:
         child = self._idle.get()
         try:
-            return child.ask(path, self._deadline_s)
+            return child.ask(wanted, path, self._deadline_s)
         finally:
             # Only the thread that holds the child restarts it, so a crash costs one restart.
             self._idle.put(child)
@@ -127,8 +140,8 @@ class _Child:
             self._is_ready = True
         return self._process
 
-    def ask(self, path: Path, deadline_s: float) -> InstanceHeader:
-        """Have one header read.
+    def ask(self, wanted: str, path: Path, deadline_s: float) -> Mapping[str, Any]:
+        """Have one file read; return what the child found.
 
         Raises:
             IntakeError: See `HeaderParser.read`.
@@ -136,9 +149,9 @@ class _Child:
         process = self.ready()
         assert process.stdin is not None  # noqa: S101 - Popen was given PIPE
         try:
-            process.stdin.write(json.dumps(str(path)).encode() + b"\n")
+            process.stdin.write(json.dumps([wanted, str(path)]).encode() + b"\n")
             process.stdin.flush()
-            answer = json.loads(_line(process, time.monotonic() + deadline_s))
+            answer: dict[str, Any] = json.loads(_line(process, time.monotonic() + deadline_s))
         except TimeoutError as error:
             self.stop()
             raise IntakeError(f"reading the header took longer than {deadline_s:g} s") from error
@@ -147,7 +160,7 @@ class _Child:
             raise IntakeError("reading the header broke the reading process") from error
         if "error" in answer:
             raise IntakeError(answer["error"])
-        return InstanceHeader.from_json(answer["header"])
+        return answer
 
     def stop(self) -> None:
         """Kill the process; nothing that it was told is lost, since the receiver has the file."""

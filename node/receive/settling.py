@@ -7,8 +7,8 @@ fsynced, renamed, folder fsynced, rows committed, and only then the sender is to
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from sqlalchemy import BindParameter, Connection, Engine, Table, bindparam, insert, select, update
@@ -20,7 +20,7 @@ from node.blobs import Blob, BlobStore
 from node.boundaries import passing
 from node.case import InstanceHeader
 from node.database import lock_all, utc_now
-from node.receive.standing import Known, Standing, Verdict, decide
+from node.receive.standing import Known, Standing, Verdict, Version, decide, to_hash
 from sr_templates.equipment import is_ours
 
 _INSTANCES: Final = cast("Table", Instance.__table__)
@@ -55,6 +55,19 @@ class Arrived:
     header: InstanceHeader
     source: str
     association_id: str | None
+    hashes: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def version(self) -> Version:
+        """It, as it is compared with others of its UID."""
+        return Version(self.header, self.blob.sha256, self.hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """An instance that is to come again with more `hashes`: those of the pixels of these files."""
+
+    files: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +94,11 @@ class Settler:
     trail: Trail
     enqueue: Enqueue
 
-    def settle(self, arrived: Sequence[Arrived]) -> Sequence[Accepted | Exception]:
+    def settle(self, arrived: Sequence[Arrived]) -> Sequence[Accepted | Undecided | Exception]:
         """Write the rows of instances of different SOP Instance UIDs, and commit.
+
+        Pixels are hashed only for those that come under a UID that is known, and not in here,
+        where others wait: of those nothing is written.
 
         The bytes of one that turns out to be a duplicate stay without a row, until the sweep of
         orphans, unless they are the very bytes that are there already.
@@ -96,10 +112,17 @@ class Settler:
             # The database is busy or gone: that is true for all, and for each alone.
             return [error] * len(arrived)
 
-    def _settle(self, arrived: Sequence[Arrived]) -> list[Accepted]:
+    def _settle(self, everyone: Sequence[Arrived]) -> list[Accepted | Undecided]:
         with self.database.begin() as connection:
-            lock_all(connection, [one.header.sop_instance_uid for one in arrived])
-            verdicts = self._decide(connection, arrived)
+            lock_all(connection, [one.header.sop_instance_uid for one in everyone])
+            known = self._known(connection, [one.header.sop_instance_uid for one in everyone])
+            undecided = {
+                one: Undecided(files)
+                for one in everyone
+                if (files := to_hash(one.version, known[one.header.sop_instance_uid]))
+            }
+            arrived = [one for one in everyone if one not in undecided]
+            verdicts = self._decide(connection, arrived, known)
             rows = {one: row for one in arrived if (row := verdicts[one].row) is not None}
             new = [one for one in arrived if one not in rows]
             rows |= self._insert(connection, new, verdicts)
@@ -110,10 +133,17 @@ class Settler:
                 self.enqueue(connection, current)
             passing("rows-written")
         passing("committed")
-        return [_accepted(one.header, rows[one], verdicts[one]) for one in arrived]
+        return [
+            undecided.get(one) or _accepted(one.header, rows[one], verdicts[one])
+            for one in everyone
+        ]
 
-    def _decide(self, connection: Connection, arrived: Sequence[Arrived]) -> dict[Arrived, Verdict]:
-        known = self._known(connection, [one.header.sop_instance_uid for one in arrived])
+    def _decide(
+        self,
+        connection: Connection,
+        arrived: Sequence[Arrived],
+        known: Mapping[str, Sequence[Known]],
+    ) -> dict[Arrived, Verdict]:
         reported = self._reported(connection, arrived)
         verdicts = {}
         for one in arrived:
@@ -121,7 +151,7 @@ class Settler:
             own = header.sop_instance_uid in reported or is_ours(
                 header.manufacturer, header.manufacturer_model_name
             )
-            verdicts[one] = decide(header, one.blob.sha256, known[header.sop_instance_uid], own=own)
+            verdicts[one] = decide(one.version, known[header.sop_instance_uid], own=own)
         return verdicts
 
     def _reported(self, connection: Connection, arrived: Sequence[Arrived]) -> frozenset[str]:
@@ -159,19 +189,21 @@ class Settler:
 
 def _entry(one: Arrived, verdict: Verdict, row: int) -> Entry:
     header = one.header
+    detail = {
+        "instance": row,
+        "version": verdict.version,
+        "sop_class": header.sop_class_uid,
+        "transfer_syntax": header.transfer_syntax_uid,
+        "sha256": one.blob.sha256 if verdict.row is None else "",
+        "source": one.source,
+        "association": one.association_id or "",
+    }
+    if header.pixels_sha256:
+        detail["pixels_sha256"] = header.pixels_sha256
     return Entry(
         verdict.event,
         header.sop_instance_uid,
-        {
-            "instance": row,
-            "version": verdict.version,
-            "sop_class": header.sop_class_uid,
-            "transfer_syntax": header.transfer_syntax_uid,
-            "sha256": one.blob.sha256 if verdict.row is None else "",
-            "pixels_sha256": header.pixels_sha256,
-            "source": one.source,
-            "association": one.association_id or "",
-        },
+        detail,
         header.study_instance_uid,
         header.patient_id,
     )

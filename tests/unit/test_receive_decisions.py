@@ -29,7 +29,7 @@ from node.receive.multipart import (
     PartEnd,
     parse_content_type,
 )
-from node.receive.standing import Known, decide
+from node.receive.standing import Known, Version, decide, to_hash
 from tests.factories import an_image
 from tests.receive_fixtures import US, an_associate_request
 
@@ -42,23 +42,23 @@ def known(header: InstanceHeader = FIRST, **fields: object) -> Known:
 
 
 def test_a_first_instance_is_current() -> None:
-    verdict = decide(FIRST, "f" * 64, [], own=False)
+    verdict = decide(Version(FIRST, "f" * 64), [], own=False)
     assert (verdict.standing, verdict.version, verdict.event) == ("current", 1, "received")
 
 
 def test_the_same_header_and_pixels_are_a_duplicate_even_in_other_bytes() -> None:
-    verdict = decide(FIRST, "e" * 64, [known()], own=False)
+    verdict = decide(Version(FIRST, "e" * 64), [known()], own=False)
     assert (verdict.standing, verdict.row) == ("duplicate", 1)
 
 
 def test_another_transfer_syntax_of_the_same_pixels_is_a_duplicate() -> None:
     other = replace(FIRST, transfer_syntax_uid="1.2.840.10008.1.2")
-    assert decide(other, None, [known()], own=False).standing == "duplicate"
+    assert decide(Version(other, "e" * 64), [known()], own=False).standing == "duplicate"
 
 
 def test_changed_demographics_are_an_update() -> None:
     changed = replace(FIRST, patient_id="P2")
-    verdict = decide(changed, "e" * 64, [known()], own=False)
+    verdict = decide(Version(changed, "e" * 64), [known()], own=False)
     assert (verdict.standing, verdict.version) == ("current", 2)
     assert (verdict.supersedes, verdict.event) == ((1,), "updated")
 
@@ -66,37 +66,82 @@ def test_changed_demographics_are_an_update() -> None:
 def test_demographics_that_change_back_are_an_update_again() -> None:
     changed = known(replace(FIRST, patient_id="P2"), row=2, version=2, blob_sha256="e" * 64)
     versions = [known(standing="superseded"), changed]
-    verdict = decide(FIRST, "f" * 64, versions, own=False)
+    verdict = decide(Version(FIRST, "f" * 64), versions, own=False)
     assert (verdict.standing, verdict.version, verdict.supersedes) == ("current", 3, (2,))
 
 
 def test_other_pixels_are_a_conflict_and_change_nothing() -> None:
     other = replace(FIRST, pixels_sha256="b" * 64)
-    verdict = decide(other, "e" * 64, [known()], own=False)
+    verdict = decide(Version(other, "e" * 64), [known()], own=False)
     assert (verdict.standing, verdict.supersedes) == ("conflict", ())
 
 
 def test_the_same_conflict_sent_again_is_a_duplicate_of_it() -> None:
     other = replace(FIRST, pixels_sha256="b" * 64)
     versions = [known(), known(other, row=2, version=2, standing="conflict")]
-    assert decide(other, None, versions, own=False).row == 2
+    assert decide(Version(other, "e" * 64), versions, own=False).row == 2
 
 
 def test_a_copy_whose_blob_is_gone_is_kept_again() -> None:
-    verdict = decide(FIRST, "f" * 64, [known(kept=False)], own=False)
+    verdict = decide(Version(FIRST, "f" * 64), [known(kept=False)], own=False)
     assert (verdict.standing, verdict.supersedes) == ("current", (1,))
 
 
 def test_without_a_content_hash_only_equal_bytes_are_a_duplicate() -> None:
-    bare = replace(FIRST, pixels_sha256="")
-    assert decide(bare, None, [known(bare)], own=False).standing != "duplicate"
-    assert decide(bare, "f" * 64, [known(bare)], own=False).standing == "duplicate"
-    assert decide(bare, "e" * 64, [known(bare)], own=False).standing == "conflict"
+    bare, nothing = replace(FIRST, pixels_sha256=""), {"e" * 64: "", "f" * 64: ""}
+    same, other = (Version(bare, sha256, nothing) for sha256 in ("f" * 64, "e" * 64))
+    assert decide(same, [known(bare)], own=False).standing == "duplicate"
+    assert decide(other, [known(bare)], own=False).standing == "conflict"
+
+
+UNHASHED = replace(FIRST, pixels_sha256="")
+HASHES = {"f" * 64: "a" * 64, "e" * 64: "a" * 64}
+
+
+def test_pixels_are_hashed_only_where_the_same_uid_comes_in_other_bytes() -> None:
+    new = Version(UNHASHED, "e" * 64)
+    assert to_hash(new, []) == set()
+    assert to_hash(new, [known(UNHASHED, blob_sha256="e" * 64)]) == set()
+    assert to_hash(new, [known(UNHASHED, standing="superseded")]) == set()
+    assert to_hash(new, [known(UNHASHED)]) == {"e" * 64, "f" * 64}
+    assert to_hash(new, [known()]) == {"e" * 64}
+    assert to_hash(new, [known(UNHASHED, kept=False)]) == {"e" * 64}
+    assert to_hash(replace(new, hashes=HASHES), [known(UNHASHED)]) == set()
+    unreadable = {"e" * 64: "", "f" * 64: None}
+    assert to_hash(replace(new, hashes=unreadable), [known(UNHASHED)]) == set()
+
+
+@pytest.mark.parametrize(
+    ("hashes", "patient", "standing"),
+    [
+        (HASHES, "P1", "duplicate"),
+        (HASHES, "P2", "current"),
+        (HASHES | {"e" * 64: "b" * 64}, "P1", "conflict"),
+        (HASHES | {"e" * 64: "b" * 64}, "P2", "conflict"),
+        (HASHES | {"e" * 64: None}, "P2", "conflict"),
+        (HASHES | {"f" * 64: None}, "P2", "current"),
+    ],
+    ids=["transcoded", "update", "pixels", "both", "own unreadable", "other unreadable"],
+)
+def test_what_was_hashed_later_counts_like_what_was_hashed_at_once(
+    hashes: dict[str, str | None], patient: str, standing: str
+) -> None:
+    new = Version(replace(UNHASHED, patient_id=patient), "e" * 64, hashes)
+    assert decide(new, [known(UNHASHED)], own=False).standing == standing
+
+
+def test_a_version_whose_file_is_lost_makes_way_for_one_that_comes() -> None:
+    lost = known(UNHASHED, kept=False)
+    for sha256 in ("f" * 64, "e" * 64):
+        verdict = decide(Version(UNHASHED, sha256, {sha256: "a" * 64}), [lost], own=False)
+        assert (verdict.standing, verdict.supersedes) == ("current", (1,))
 
 
 def test_our_own_object_is_own_and_then_a_duplicate() -> None:
-    assert decide(FIRST, "f" * 64, [], own=True).standing == "own"
-    assert decide(FIRST, None, [known(standing="own")], own=True).standing == "duplicate"
+    assert decide(Version(FIRST, "f" * 64), [], own=True).standing == "own"
+    assert (
+        decide(Version(FIRST, "e" * 64), [known(standing="own")], own=True).standing == "duplicate"
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 from copy import deepcopy
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from pydicom import examples
+from pydicom import dcmread, examples
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -20,7 +21,7 @@ from pydicom.uid import (
 from node.case import FrameReference, InstanceHeader
 from node.errors import IntakeError
 from node.receive import encoding
-from node.receive.header import MAXIMUM_ELEMENTS, read_header
+from node.receive.header import MAXIMUM_ELEMENTS, read_content_hash, read_header
 from tests.receive_fixtures import (
     LABEL_MAP_SEG,
     a_document,
@@ -35,11 +36,37 @@ from tests.receive_fixtures import (
 
 
 def test_a_still_is_read_without_its_pixels() -> None:
-    header = read_header(Path(str(examples.get_path("rgb_color"))))
+    path = Path(str(examples.get_path("rgb_color")))
+    header = read_header(path)
     assert (header.modality, header.rows, header.columns) == ("US", 240, 320)
     assert header.number_of_frames == 1
     assert not header.colour_flow
-    assert len(header.pixels_sha256) == 64
+    assert header.pixels_sha256 == ""
+    pixels = dcmread(path).PixelData
+    assert read_content_hash(path) == sha256(pixels).hexdigest()
+
+
+def test_the_fragments_of_a_compressed_clip_are_hashed_and_its_table() -> None:
+    path = Path(str(examples.get_path("ybr_color")))
+    table, *fragments = _items(dcmread(path).PixelData)
+    assert len(fragments) == 30
+    assert read_content_hash(path) == sha256(table + b"".join(fragments)).hexdigest()
+
+
+def _items(value: bytes) -> list[bytes]:
+    """The items of encapsulated pixel data (PS3.5 section A.4)."""
+    items, at = [], 0
+    while value[at : at + 4] == b"\xfe\xff\x00\xe0":
+        (length,) = struct.unpack("<L", value[at + 4 : at + 8])
+        items.append(value[at + 8 : at + 8 + length])
+        at += 8 + length
+    return items
+
+
+def test_the_masks_of_a_seg_are_hashed_with_its_header(tmp_path: Path) -> None:
+    path = written(tmp_path, a_segmentation([derived_from(a_source("1.2.9", 7), segment=1)]))
+    assert len(read_header(path).pixels_sha256) == 64
+    assert read_header(path).pixels_sha256 == read_content_hash(path)
 
 
 def test_a_compressed_clip_tells_its_frames() -> None:
@@ -82,18 +109,20 @@ def test_the_pixel_hash_does_not_depend_on_the_byte_order(tmp_path: Path, syntax
     if syntax == ExplicitVRBigEndian:
         words = struct.unpack("<12H", dataset.PixelData)
         swapped.PixelData = struct.pack(">12H", *words)
-    plain = read_header(written(tmp_path, dataset, ExplicitVRLittleEndian))
-    other = read_header(written(tmp_path, swapped, syntax))
-    assert plain.pixels_sha256 == other.pixels_sha256
+    plain = read_content_hash(written(tmp_path, dataset, ExplicitVRLittleEndian))
+    other = read_content_hash(written(tmp_path, swapped, syntax))
+    assert plain == other
 
 
 def test_a_document_is_hashed_alike_in_every_uncompressed_syntax(tmp_path: Path) -> None:
     document = a_document()
-    hashes = {
-        read_header(written(tmp_path, document, syntax)).pixels_sha256
+    paths = [
+        written(tmp_path, document, syntax)
         for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-    }
+    ]
+    hashes = {read_header(path).pixels_sha256 for path in paths}
     assert len(hashes) == 1
+    assert hashes == {read_content_hash(path) for path in paths}
     assert hashes != {read_header(written(tmp_path, a_document("another"))).pixels_sha256}
 
 

@@ -109,6 +109,42 @@ def test_other_pixels_under_the_same_uid_are_kept_but_never_used(a_desk: Desk) -
     assert a_desk.blobs.verify(sha256)
 
 
+def test_pixels_are_hashed_only_where_they_are_compared(
+    a_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    real = HeaderParser.content_hash
+
+    def counted(parser: HeaderParser, path: Path) -> str:
+        hashed.append(path.name)
+        return real(parser, path)
+
+    monkeypatch.setattr(HeaderParser, "content_hash", counted)
+    dataset = an_ultrasound()
+    a_desk.accept(dataset)
+    a_desk.accept(dataset)
+    assert hashed == []
+    dataset.PatientID = "P2"
+    a_desk.accept(dataset)
+    assert len(hashed) == len(set(hashed)) == 2
+    dataset.PatientID = "P3"
+    a_desk.accept(dataset)
+    assert len(hashed) == 3, "of one that was compared its hash is known"
+    assert a_desk.events() == ["received", "duplicate", "updated", "updated"]
+
+
+def test_a_kept_file_that_cannot_be_read_any_more_makes_way(a_desk: Desk) -> None:
+    dataset = an_ultrasound()
+    a_desk.accept(dataset)
+    ((sha256,),) = a_desk.rows("SELECT blob_sha256 FROM instance")
+    path = a_desk.blobs.path(sha256)
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-5])
+    dataset.PatientID = "P2"
+    assert a_desk.accept(dataset).standing == "current"
+    assert a_desk.standings() == ["superseded", "current"]
+
+
 def test_a_document_with_other_content_is_a_conflict(a_desk: Desk) -> None:
     document = a_document("one")
     a_desk.accept(document)
