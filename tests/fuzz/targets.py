@@ -31,7 +31,7 @@ from models.imaging.masks import largest_frame, read_masks
 from models.imaging.read import read_frame
 from node.case import InstanceHeader
 from node.errors import IntakeError
-from node.receive.header import read_header
+from node.receive.header import read_content_hash, read_header
 from node.receive.multipart import (
     MultipartError,
     MultipartParser,
@@ -79,14 +79,23 @@ def file(data: bytes) -> None:
     _read_header(data)
 
 
+def _content_of_what_has_a_header() -> str:
+    try:
+        return read_content_hash(_FILE)
+    except IntakeError as error:
+        raise AssertionError("whoever has a header can be compared") from error
+
+
 def _read_header(data: bytes) -> None:
     _FILE.write_bytes(data)
     try:
         found = read_header(_FILE)
+        content = _content_of_what_has_a_header()
     except IntakeError:
         return
     finally:
         _FILE.unlink()
+    assert found.pixels_sha256 in {"", content}
     assert InstanceHeader.from_json(found.to_json()) == found
     for text in (found.patient_id, found.sop_instance_uid, found.study_description):
         assert "\0" not in text
