@@ -30,7 +30,7 @@ from node.jobs.dispatching import OPEN
 from node.jobs.engine import Enqueuer
 from node.jobs.outage import Outages
 
-_EVERY_S: Final = 60.0
+_EVERY_S: Final = 20.0
 #: Longer than any attempt: whoever was let out and has not come back after this is lost.
 _LOST_S: Final = 15 * 60.0
 _BATCH: Final = 200
@@ -123,7 +123,7 @@ class OutageWatch:
 
 
 def start_outage_watch(watch: OutageWatch) -> Callable[[], None]:
-    """Look at once and then every minute, in the background; return what stops it."""
+    """Look at once and then every 20 seconds, in the background; return what stops it."""
     stopped = threading.Event()
 
     def run() -> None:
