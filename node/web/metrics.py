@@ -86,7 +86,7 @@ def _deliveries(connection: Connection) -> Metric:
     )
     rows = connection.execute(
         select(Delivery.destination, Delivery.state, func.count()).group_by(
-            Delivery.destination, Delivery.state
+            Delivery.state, Delivery.destination
         )
     )
     for destination, state, count in rows:

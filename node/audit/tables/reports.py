@@ -90,12 +90,15 @@ class Delivery(Base):
     """
 
     __tablename__ = "delivery"
-    __table_args__ = (UniqueConstraint("report_id", "destination"),)
+    __table_args__ = (
+        UniqueConstraint("report_id", "destination"),
+        Index("ix_delivery_state_destination", "state", "destination"),
+    )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     report_id: Mapped[int] = mapped_column(ForeignKey("report.id"))
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
     destination: Mapped[str] = mapped_column(String(64))
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str] = mapped_column(Text, default="")
     absent: Mapped[bool] = mapped_column(default=False, server_default=false())

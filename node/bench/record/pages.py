@@ -1,4 +1,4 @@
-"""What the console's pages ask of the database, page by page, as `crdl bench audit` times it.
+"""What the web asks of the database, page by page and scrape, as `crdl bench audit` times it.
 
 Files are not read: a cast record has none. What a page does besides asking the database, such as
 rendering an image or fitting a curve, does not grow with the record.
@@ -24,6 +24,7 @@ from node.web.console.overview import overview
 from node.web.console.studies import Page, Search, find_studies
 from node.web.console.study import study_page
 from node.web.console.timeline import timeline
+from node.web.metrics import exposition
 
 Ask = Callable[[str, str], int]
 """Takes a study and its patient, gives how many rows came back."""
@@ -70,6 +71,7 @@ def pages(database: Engine) -> Iterator[tuple[str, Ask]]:
             lambda _, patient: len(search(database, {"patient": patient}).rows),
         )
         yield "console, audit, the chain", lambda *_: _one(chain_state(database))
+        yield "the metrics, one scrape", lambda *_: len(exposition(database, blobs).splitlines())
 
 
 def _rows(page: Page) -> int:
