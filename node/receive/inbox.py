@@ -114,7 +114,7 @@ class Inbox:
             arrived = replace(arrived, header=header, hashes={**arrived.hashes, **found})
 
     def _content_hash(self, sha256: str) -> str | None:
-        """Hash the pixels of a file of the store; None if it cannot be read any more."""
+        """Hash the pixels of a file of the store; None if they cannot be read."""
         try:
             return self._parser.content_hash(self.blobs.path(sha256))
         except OutOfResourcesError:

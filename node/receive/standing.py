@@ -57,8 +57,8 @@ class Version:
     Attributes:
         header: Of the arriving instance.
         blob_sha256: Of its file.
-        hashes: Of the pixels or documents of files, by the hash of the file; None where a file
-            cannot be read any more.
+        hashes: Of the pixels or documents of files, by the hash of the file; None where they
+            cannot be read.
     """
 
     header: InstanceHeader
@@ -94,9 +94,9 @@ def decide(new: Version, known: Sequence[Known], *, own: bool) -> Verdict:
     """Decide by content, never by the order of arrival alone.
 
     The same pixels and header, or the same bytes, are a duplicate. The same pixels under other
-    demographics are an update by the archive: the latest counts. Other pixels are a conflict:
-    both are kept and the first stays current. What cannot be compared any more, since its file
-    is lost, makes way.
+    demographics are an update by the archive: the latest counts. Other pixels, or such as cannot
+    be read, are a conflict: both are kept and the first stays current. A version whose file is
+    lost and that nothing is known of makes way.
 
     Args:
         new: The arriving instance; of it and of the others is hashed what `to_hash` names.
@@ -121,7 +121,7 @@ def _same(new: Version, old: Known) -> bool:
     if new.blob_sha256 == old.blob_sha256:
         return True
     # Without a hash of pixels or document the header alone proves nothing.
-    return _says_the_same(new, old) and bool(new.content)
+    return bool(new.content) and _says_the_same(new, old)
 
 
 def _is_update(new: Version, old: Known) -> bool:
@@ -129,7 +129,7 @@ def _is_update(new: Version, old: Known) -> bool:
         return True
     content = new.content_of(old)
     if content is None:
-        return True
+        return not old.kept
     if content != new.content:
         return False
     # The same header under other bytes is no correction of anything, unless the blob is gone.

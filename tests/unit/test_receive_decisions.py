@@ -119,7 +119,7 @@ def test_pixels_are_hashed_only_where_the_same_uid_comes_in_other_bytes() -> Non
         (HASHES | {"e" * 64: "b" * 64}, "P1", "conflict"),
         (HASHES | {"e" * 64: "b" * 64}, "P2", "conflict"),
         (HASHES | {"e" * 64: None}, "P2", "conflict"),
-        (HASHES | {"f" * 64: None}, "P2", "current"),
+        (HASHES | {"f" * 64: None}, "P2", "conflict"),
     ],
     ids=["transcoded", "update", "pixels", "both", "own unreadable", "other unreadable"],
 )

@@ -133,7 +133,7 @@ def test_pixels_are_hashed_only_where_they_are_compared(
     assert a_desk.events() == ["received", "duplicate", "updated", "updated"]
 
 
-def test_a_kept_file_that_cannot_be_read_any_more_makes_way(a_desk: Desk) -> None:
+def test_what_cannot_be_compared_with_a_damaged_file_is_a_conflict(a_desk: Desk) -> None:
     dataset = an_ultrasound()
     a_desk.accept(dataset)
     ((sha256,),) = a_desk.rows("SELECT blob_sha256 FROM instance")
@@ -141,8 +141,8 @@ def test_a_kept_file_that_cannot_be_read_any_more_makes_way(a_desk: Desk) -> Non
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-5])
     dataset.PatientID = "P2"
-    assert a_desk.accept(dataset).standing == "current"
-    assert a_desk.standings() == ["superseded", "current"]
+    assert a_desk.accept(dataset).standing == "conflict"
+    assert a_desk.standings() == ["current", "conflict"]
 
 
 def test_a_document_with_other_content_is_a_conflict(a_desk: Desk) -> None:
