@@ -29,7 +29,7 @@ from node.jobs.engine import Enqueuer
 from node.jobs.pairing import assessment
 from node.jobs.priors import priors_of
 from node.jobs.report_rows import store_report
-from node.jobs.retry import next_delay
+from node.jobs.retry import delay_after_deaths, next_delay
 from node.jobs.stages import (
     Assessment,
     AssessmentRequest,
@@ -40,7 +40,6 @@ from node.jobs.stages import (
     Wish,
 )
 
-_MAX_RESUMED = 5  # a study that exhausts the memory must not stop all others for ever
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +60,7 @@ class Assessor:
 
     def __call__(self, job_id: int, run: int, attempt: int) -> None:
         """Assess one job and put its report on the way."""
-        request = self._begin(job_id, run)
+        request = self._begin(job_id, run, attempt)
         if request is None:
             return
         passing("assessment-begun")
@@ -79,12 +78,12 @@ class Assessor:
         self._finish(job_id, run, made, blobs)
         passing("report-committed")
 
-    def _begin(self, job_id: int, run: int) -> AssessmentRequest | None:
+    def _begin(self, job_id: int, run: int, attempt: int) -> AssessmentRequest | None:
         with self.database.begin() as connection:
             job = states.hold(connection, job_id)
             if job.state not in {"queued", "running"} or job.run != run:
                 return None  # cancelled, retried by a person, or finished before a kill
-            if job.state == "running" and not self._may_resume(connection, job):
+            if job.state == "running" and not self._may_resume(connection, job, attempt):
                 return None
             states.change(connection, self.trail, job, "running")
             cases = tuple(Case.from_json(case) for case in job.cases["cases"])
@@ -101,8 +100,8 @@ class Assessor:
                 bundle=job.bundle,
             )
 
-    def _may_resume(self, connection: Connection, job: Row[Any]) -> bool:
-        """Note that this job was begun before and not finished; give up if that goes on."""
+    def _may_resume(self, connection: Connection, job: Row[Any], attempt: int) -> bool:
+        """Note that this job was begun before and not finished; wait or give up if that goes on."""
         subject = states.subject(job.seg_uid, job.generation)
         earlier = connection.scalars(
             select(LedgerJob.detail).where(
@@ -119,10 +118,14 @@ class Assessor:
             study=job.study_instance_uid,
             patient=job.patient_id,
         )
-        if times < _MAX_RESUMED:
+        delay = delay_after_deaths(times)
+        if delay == 0.0:
             return True
         reason = f"{times} assessments of it were cut off: workers died"
-        states.change(connection, self.trail, job, "dead", reason)
+        states.change(connection, self.trail, job, "dead" if delay is None else "queued", reason)
+        if delay is not None:
+            again = assessment(job.id, job.run, job.priority, attempt + 1, delay, job.turn)
+            self.enqueuer.enqueue(connection, again)
         return False
 
     def _instances(

@@ -146,7 +146,7 @@ def test_a_frozen_assessor_that_fails_late_does_not_undo_its_successor(a_bench: 
     assert a_bench.state(job_id) == "delivering"
 
 
-def test_a_job_that_kills_its_workers_is_given_up(a_bench: Bench) -> None:
+def test_a_job_that_kills_its_workers_waits_ever_longer_and_is_given_up(a_bench: Bench) -> None:
     job_id = a_bench.a_queued_job("1.4.3")
 
     def die(_: AssessmentRequest) -> Assessment:
@@ -156,11 +156,19 @@ def test_a_job_that_kills_its_workers_is_given_up(a_bench: Bench) -> None:
         with pytest.raises(KeyboardInterrupt):
             a_bench.assessor(assess=die)(job_id, 0, 0)
     assert a_bench.state(job_id) == "running"
-    a_bench.assessor(assess=die)(job_id, 0, 0)
+    for attempt, delay_s in enumerate((30, 120, 600)):
+        a_bench.assessor(assess=die)(job_id, 0, attempt)
+        assert a_bench.state(job_id) == "queued"
+        waiting = a_bench.notebook.tasks[-1]
+        assert waiting.arguments == (job_id, 0, attempt + 1)
+        assert waiting.delay_s == delay_s
+        with pytest.raises(KeyboardInterrupt):
+            a_bench.assessor(assess=die)(*waiting.arguments)
+    a_bench.assessor(assess=die)(job_id, 0, 3)
     assert a_bench.state(job_id) == "dead"
     with a_bench.database.connect() as connection:
         events = select(LedgerJob.event).where(LedgerJob.subject == "1.4.3.3/1")
-        assert list(connection.scalars(events)).count("resumed") == 5
+        assert list(connection.scalars(events)).count("resumed") == 8
     assert Desk(a_bench.database, Trail("admin"), a_bench.notebook).retry(job_id) == "queued"
     a_bench.assessor()(job_id, 1, 0)
     assert a_bench.state(job_id) == "delivering"
