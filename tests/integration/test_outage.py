@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, update
 
 from node.audit.tables import CircuitRow, InLine, LedgerDelivery, LedgerSystem
 from node.audit.trail import Trail
-from node.database import utc_now
+from node.database import lock, utc_now
 from node.jobs.circuit import Pace
 from node.jobs.outage_watch import OutageWatch
 from node.jobs.stages import Parcel, Receipt
@@ -146,6 +146,7 @@ def test_whoever_has_stood_in_line_for_days_is_given_up_where_a_person_sees_it(
     receive(node, 3)
     comes_to_stand_in_line(node, 3)
     with node.database.begin() as connection:
+        lock(connection, "line of pacs")  # who comes back at this moment leaves and joins anew
         connection.execute(update(InLine).values(since=utc_now() - timedelta(days=4)))
     watch = OutageWatch(node.database, Trail("test"), node.engine, BRISK)
     given_up: list[int] = []
@@ -183,4 +184,5 @@ def test_who_goes_to_see_has_waited_since_it_first_came(a_node_before_a_pacs: No
 
 def _since(node: Node) -> datetime | None:
     with node.database.connect() as connection:
-        return connection.scalar(select(InLine.since))
+        (job,) = node.jobs()
+        return connection.scalar(select(InLine.since).where(InLine.job_id == job["id"]))
