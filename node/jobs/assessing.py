@@ -122,11 +122,17 @@ class Assessor:
         if delay == 0.0:
             return True
         reason = f"{times} assessments of it were cut off: workers died"
+        self._again(connection, job, attempt, delay, reason)
+        return False
+
+    def _again(
+        self, connection: Connection, job: Row[Any], attempt: int, delay: float | None, reason: str
+    ) -> None:
+        """Put the job back into its queue; where there is no delay it is given up."""
         states.change(connection, self.trail, job, "dead" if delay is None else "queued", reason)
         if delay is not None:
             again = assessment(job.id, job.run, job.priority, attempt + 1, delay, job.turn)
             self.enqueuer.enqueue(connection, again)
-        return False
 
     def _instances(
         self, connection: Connection, seg_uid: str, cases: Sequence[Case]
@@ -150,14 +156,7 @@ class Assessor:
             job = states.hold(connection, job_id)
             if job.state != "running" or job.run != run:
                 return
-            delay = next_delay(attempt)
-            if delay is None:
-                states.change(connection, self.trail, job, "dead", reason)
-                return
-            states.change(connection, self.trail, job, "queued", reason)
-            self.enqueuer.enqueue(
-                connection, assessment(job_id, run, job.priority, attempt + 1, delay, job.turn)
-            )
+            self._again(connection, job, attempt, next_delay(attempt), reason)
 
     def _finish(self, job_id: int, run: int, made: Assessment, blobs: Sequence[Blob]) -> None:
         with self.database.begin() as connection:

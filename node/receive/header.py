@@ -70,7 +70,6 @@ def read_header(path: Path) -> InstanceHeader:
         if is_image:
             require_pixels(file, encoding)
         content = "" if is_image else _content_hash(file, encoding, dataset)
-        _load_what_is_needed(file, dataset)
         return _header(dataset, encoding, content)
 
 
@@ -111,7 +110,10 @@ def _readable(path: Path) -> Iterator[tuple[BinaryIO, Encoding]]:
 
 
 def _read(file: BinaryIO, encoding: Encoding) -> Dataset:
-    """Read up to the pixel data; values above `_LARGE_VALUE_BYTES` stay in the file."""
+    """Read up to the pixel data, where the file is left.
+
+    Of the values above `_LARGE_VALUE_BYTES` only the needed are read.
+    """
     elements = 0
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
@@ -122,13 +124,17 @@ def _read(file: BinaryIO, encoding: Encoding) -> Dataset:
             raise IntakeError(f"the data set has more than {MAXIMUM_ELEMENTS} elements")
         return int(tag) in _PIXEL_DATA
 
-    return read_dataset(
+    dataset = read_dataset(
         file,
         encoding.implicit,
         encoding.little,
         stop_when=at_pixels,
         defer_size=_LARGE_VALUE_BYTES,
     )
+    pixels = file.tell()
+    _load_what_is_needed(file, dataset)
+    file.seek(pixels)
+    return dataset
 
 
 def _at_pixels(file: BinaryIO) -> bool:
@@ -140,10 +146,7 @@ def _at_pixels(file: BinaryIO) -> bool:
 
 
 def _content_hash(file: BinaryIO, encoding: Encoding, dataset: Dataset) -> str:
-    if _at_pixels(file):
-        return pixel_hash(file, encoding)
-    _load_what_is_needed(file, dataset)
-    return _document_hash(dataset)
+    return pixel_hash(file, encoding) if _at_pixels(file) else _document_hash(dataset)
 
 
 def _load_what_is_needed(file: BinaryIO, dataset: Dataset) -> None:

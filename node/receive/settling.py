@@ -113,9 +113,10 @@ class Settler:
             return [error] * len(arrived)
 
     def _settle(self, everyone: Sequence[Arrived]) -> list[Accepted | Undecided]:
+        uids = [one.header.sop_instance_uid for one in everyone]
         with self.database.begin() as connection:
-            lock_all(connection, [one.header.sop_instance_uid for one in everyone])
-            known = self._known(connection, [one.header.sop_instance_uid for one in everyone])
+            lock_all(connection, uids)
+            known = self._known(connection, uids)
             undecided = {
                 one: Undecided(files)
                 for one in everyone

@@ -125,8 +125,6 @@ def _same(new: Version, old: Known) -> bool:
 
 
 def _is_update(new: Version, old: Known) -> bool:
-    if not old.kept and new.blob_sha256 == old.blob_sha256:
-        return True
     content = new.content_of(old)
     if content is None:
         return not old.kept

@@ -46,15 +46,15 @@ class Routine:
         return finish
 
     def _run(self, stop: threading.Event) -> None:
-        pause, wait = self.every_s, 0.0 if self.is_first_at_once else self.every_s
+        pause = 0.0 if self.is_first_at_once else self.every_s
         while True:
-            is_over = stop.wait(wait)
+            is_over = stop.wait(pause)
             if is_over and not self.is_last_made:
                 return
-            pause = self.every_s if self._passes() else min(2 * pause, LONGEST_PAUSE_S)
+            longer = min(2 * max(pause, self.every_s), LONGEST_PAUSE_S)
+            pause = self.every_s if self._passes() else longer
             if is_over:
                 return
-            wait = pause
 
     def _passes(self) -> bool:
         try:

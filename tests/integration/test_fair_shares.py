@@ -55,17 +55,14 @@ def send(node: Node, sender: str, name: str, priority: str = "") -> None:
 
 
 def queued(node: Node, number: int) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
+    def found() -> object:
         with node.database.connect() as connection:
-            found = connection.exec_driver_sql(
+            return connection.exec_driver_sql(
                 f"SELECT count(*) FROM job WHERE seg_uid LIKE '{node.study}.%%' "
                 "AND state IN ('queued', 'running')"
-            ).scalar()
-        if found == number:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{found} of {number} jobs are queued")
+            ).scalar_one()
+
+    wait_for(lambda: found() == number, lambda: f"{found()} of {number} jobs are queued")
 
 
 def test_a_quiet_sender_and_an_urgent_study_do_not_wait_for_a_busy_one(

@@ -85,6 +85,7 @@ def test_a_report_is_not_rejected_where_the_new_one_did_not_arrive(a_running_nod
     wait_for(lambda: latest()["state"] == "dead")
     late = latest()
     shown = show_job(a_running_node.database, late["id"])
+    assert shown["state"] == "dead"
     assert not any(one.startswith(b"superseded") for one in sent(a_running_node, "keeps"))
     errors = {one["last_error"] for one in shown["deliveries"]}
     assert errors == {"connection refused", "the report that supersedes did not arrive"}
